@@ -1,0 +1,81 @@
+"""Writing files so that a half-written one never looks whole."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from handbones.errors import UserError
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space or choose another place",
+    errno.EDQUOT: "the disk quota is used up: free some space or choose another place",
+    errno.EACCES: "no permission: choose a place you may write to, or close the program that holds the file",
+    errno.EPERM: "no permission: choose a place you may write to, or close the program that holds the file",
+    errno.EROFS: "the file system is read-only: choose another place",
+    errno.ENOTDIR: "a part of the path is a file, not a folder: choose another place",
+    errno.EISDIR: "it is a folder: give the name of a file",
+    errno.ENOENT: "no such file or folder",
+}
+
+
+def explain(error: OSError, path: str | os.PathLike[str], action: str) -> UserError:
+    """Turn an `OSError` into one line: what failed, on which path, and what to do."""
+    remedy = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+    return UserError(f"{path}: cannot {action}: {remedy}")
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Create a folder and its parents; an existing one is fine. Raises `UserError`."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f"{path}: cannot make the folder: a file of that name exists") from None
+    except OSError as error:
+        raise explain(error, path, "make the folder") from error
+    return Path(path)
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` on success, delete it on failure.
+
+    The suffix is kept, since writers of pictures choose the format by it. Raises `UserError` where the place cannot
+    be written.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+    except OSError as error:
+        raise explain(error, path, "write") from error
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise explain(error, path, "write") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write UTF-8 text atomically, line ends as given."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write bytes atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
