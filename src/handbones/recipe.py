@@ -1,0 +1,323 @@
+"""Recipes: everything that decides a training run, in one validated YAML file.
+
+Each field stands in one place, below, with its meaning, unit and range. `load_recipe` reads a shipped recipe by name
+or a file by path and lays `a.b=value` overrides over it.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from handbones.errors import UsageError
+from handbones.files import explain
+
+Decoder = Literal[
+    "unet",
+    "unetplusplus",
+    "manet",
+    "linknet",
+    "fpn",
+    "pan",
+    "pspnet",
+    "deeplabv3",
+    "deeplabv3plus",
+    "upernet",
+    "segformer",
+    "torchvision-fcn",
+    "torchvision-deeplabv3",
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+Size = Annotated[int, Field(ge=32, le=8192, multiple_of=32)]
+
+
+def setting(default: Any, description: str, unit: str = "", **limits: Any) -> Any:
+    """A field of a recipe: default, meaning, unit ("" for none), and pydantic's limits (ge, le, gt, ...)."""
+    return Field(default, description=description, json_schema_extra={"unit": unit}, **limits)
+
+
+class Settings(BaseModel):
+    """A part of a recipe: immutable, refuses unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class NetworkSettings(Settings):
+    """The network."""
+
+    decoder: Decoder = setting("unet", "a decoder of segmentation_models_pytorch, or a whole network of torchvision")
+    encoder: str = setting("tf_efficientnet_lite0", "an encoder of timm; resnet50 or resnet101 under torchvision's")
+    weights: str = setting("imagenet", "start of the encoder: imagenet (from an installed package), none, or a file")
+    channels: Literal[1, 3] = setting(1, "input channels; 3 repeats the gray picture", "channels")
+    stride: Literal[1, 2, 4, 8] = setting(1, "input pixels per logit, along a side", "pixels")
+    head_bias: float | None = setting(None, "bias that the last layer starts with; null leaves it random", "logit")
+
+
+class InputSettings(Settings):
+    """What the network sees of a radiograph."""
+
+    size: Size = setting(512, "longest side of the picture that the network sees", "pixels")
+    train_sizes: tuple[Size, ...] = setting((), "sizes to draw a training batch's from; empty: always `size`", "pixels")
+    mean: float = setting(0.0, "subtracted from the gray values, which run from 0 to 1", "gray", ge=-10, le=10)
+    std: float = setting(1.0, "divides the gray values after that", "gray", gt=0, le=10)
+
+
+class AugmentSettings(Settings):
+    """Random changes of a training sample; all off by default."""
+
+    flip: Share = setting(0.0, "probability to mirror left and right", "probability")
+    rotate: float = setting(0.0, "largest rotation either way", "degrees", ge=0, le=180)
+    scale: tuple[float, float] = setting((1.0, 1.0), "range of the magnification", "factor")
+    shear: float = setting(0.0, "largest shear either way", "degrees", ge=0, le=45)
+    translate: Share = setting(0.0, "largest shift either way", "share of the side")
+    zoom: Share = setting(0.0, "probability to show a square window of the picture instead of all", "probability")
+    zoom_window: tuple[Share, Share] = setting((0.5, 1.0), "range of that window's side", "share of the side")
+    brightness: Share = setting(0.0, "largest shift of the gray values either way", "share of the range")
+    contrast: Share = setting(0.0, "largest change of the contrast either way", "share")
+    gamma: float = setting(0.0, "largest doubling or halving of gamma", "octaves", ge=0, le=3)
+    noise: Share = setting(0.0, "largest standard deviation of added noise", "share of the range")
+    blur: float = setting(0.0, "largest sigma of a Gaussian blur", "pixels", ge=0, le=10)
+    invert: Share = setting(0.0, "probability to swap black and white", "probability")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name in ("scale", "zoom_window"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name} needs 0 < low <= high, got [{low}, {high}]")
+        return self
+
+
+class LossSettings(Settings):
+    """Weights of the parts that the loss sums; 0 leaves a part out."""
+
+    bce: float = setting(1.0, "binary cross-entropy, mean over pixels and bones", "weight", ge=0)
+    dice: float = setting(0.0, "1 - Dice of the probabilities, per bone over the batch", "weight", ge=0)
+    jaccard: float = setting(0.0, "1 - Jaccard of the probabilities, per bone over the batch", "weight", ge=0)
+    focal: float = setting(0.0, "focal loss, gamma 2", "weight", ge=0)
+    tversky: float = setting(0.0, "Tversky loss, false negatives 0.7 and false positives 0.3", "weight", ge=0)
+    lovasz: float = setting(0.0, "Lovasz hinge, per bone and picture", "weight", ge=0)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not any(self.model_dump().values()):
+            raise ValueError("every part has weight 0: give one of them a weight")
+        return self
+
+
+class OptimiserSettings(Settings):
+    """How gradients move the weights."""
+
+    name: Literal["adam", "adamw", "sgd"] = setting("adam", "the optimiser; sgd has Nesterov momentum 0.9")
+    lr: float = setting(1e-4, "learning rate, at its highest", gt=0, le=10)
+    weight_decay: float = setting(1e-6, "weight decay", ge=0, le=1)
+    clip: float | None = setting(None, "longest gradient; null does not clip", "norm", gt=0)
+
+
+class ScheduleSettings(Settings):
+    """Course of the learning rate over the budget of the training."""
+
+    name: Literal["constant", "cosine"] = setting("constant", "shape after the warm-up")
+    warmup: Share = setting(0.0, "linear rise from 0", "share of the budget")
+    floor: Share = setting(0.0, "where cosine ends", "share of lr")
+
+
+class TrainingSettings(Settings):
+    """Budget, batches and machine. Of `epochs`, `steps` and `minutes`, whichever is reached first ends the training."""
+
+    epochs: float | None = setting(None, "passes over the training cases", "epochs", gt=0)
+    steps: int | None = setting(None, "steps of the optimiser", "steps", ge=1)
+    minutes: float | None = setting(None, "wall-clock time, with validation", "minutes", gt=0)
+    batch: int = setting(8, "samples that go through the network at once, on each device", "samples", ge=1)
+    accumulate: int = setting(1, "batches that one step of the optimiser sums", "batches", ge=1)
+    seed: int = setting(21, "seed of the weights, the order and the augmentation", ge=0, lt=2**32)
+    workers: int | None = setting(None, "processes that prepare samples; null: one a core, up to 8", "processes", ge=0)
+    precision: Literal["auto", "32", "bf16", "16"] = setting("auto", "auto: bf16 where the device is made for it")
+    channels_last: bool = setting(True, "memory layout of the network; faster nearly everywhere")
+    compile: bool = setting(False, "torch.compile")
+    ema: float | None = setting(None, "decay of averaged weights, which are then the model; null: none", gt=0, lt=1)
+    checkpoint_minutes: float = setting(5.0, "time between checkpoints to resume from", "minutes", gt=0)
+
+    @model_validator(mode="after")
+    def _budget(self) -> Self:
+        if self.epochs is None and self.steps is None and self.minutes is None:
+            raise ValueError("no budget: set training.epochs, training.steps or training.minutes")
+        return self
+
+
+class ValidationSettings(Settings):
+    """Whole-image Dice at the pictures' own size; when it is due, and how. There is always one at the end."""
+
+    epochs: float | None = setting(None, "a validation every so many epochs", "epochs", gt=0)
+    steps: int | None = setting(None, "a validation every so many steps", "steps", ge=1)
+    minutes: float | None = setting(None, "a validation every so many minutes", "minutes", gt=0)
+    batch: int = setting(8, "pictures that go through the network at once", "pictures", ge=1)
+    threshold: float = setting(0.5, "a pixel belongs to a bone above this", "probability", gt=0, lt=1)
+    limit: int | None = setting(None, "validate on the first so many cases only", "cases", ge=1)
+
+
+class DataSettings(Settings):
+    """Which cases train and which validate."""
+
+    folds: int = setting(5, "parts that the people are dealt into", "folds", ge=2, le=100)
+    fold: int = setting(0, "the part that validates", ge=0)
+    stratify: Literal["none", "tilt", "side"] = setting("none", "what the folds have equal shares of")
+    cache: bool = setting(True, "keep decoded pictures on disk, inside the run, while it trains")
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Self:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist: with {self.folds} folds it is 0 to {self.folds - 1}")
+        return self
+
+
+class PhantomSettings(Settings):
+    """Synthetic radiographs made while training."""
+
+    profile: str | None = setting(None, "kind of phantoms, by name; null: none")
+    size: int = setting(512, "side that they are rendered at", "pixels", ge=64, le=4096)
+    share: Share = setting(1.0, "their part of the training samples, where there is a collection too", "share")
+    validation: int = setting(32, "phantoms that validate where there is no collection", "phantoms", ge=1)
+    validation_size: int = setting(1024, "side that those are rendered at", "pixels", ge=64, le=4096)
+
+
+class Recipe(Settings):
+    """All of a training run."""
+
+    network: NetworkSettings = setting(NetworkSettings(), "the network")
+    input: InputSettings = setting(InputSettings(), "what the network sees")
+    augment: AugmentSettings = setting(AugmentSettings(), "random changes of the training samples")
+    loss: LossSettings = setting(LossSettings(), "what is made small")
+    optimiser: OptimiserSettings = setting(OptimiserSettings(), "how")
+    schedule: ScheduleSettings = setting(ScheduleSettings(), "course of the learning rate")
+    training: TrainingSettings = setting(..., "budget, batches and machine")
+    validation: ValidationSettings = setting(ValidationSettings(), "measuring while training")
+    data: DataSettings = setting(DataSettings(), "which cases train and validate")
+    phantoms: PhantomSettings = setting(PhantomSettings(), "synthetic radiographs while training")
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML, every field written out; `parse_recipe` reads it back."""
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=120))
+
+
+def recipe_folder() -> Path:
+    """Where the shipped recipes are: inside the installed package, or beside `src` in a checkout."""
+    installed = Path(__file__).parent / "recipes"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes."""
+    return sorted(path.stem for path in recipe_folder().glob("*.yaml"))
+
+
+def load_recipe(name_or_path: str | Path, overrides: list[str] | None = None) -> Recipe:
+    """Read a shipped recipe by name, or a file ending in .yaml, and lay `a.b=value` overrides (YAML values) over it.
+
+    Raises `UsageError` with one line on an unknown recipe or field, a value out of range, or broken YAML.
+    """
+    path = _find(name_or_path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(str(explain(error, path, "read the recipe"))) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not a recipe: the file is not text") from None
+    return parse_recipe(text, overrides, source=str(name_or_path))
+
+
+def parse_recipe(text: str, overrides: list[str] | None = None, *, source: str = "recipe") -> Recipe:
+    """Validate a recipe's YAML text with overrides; `source` names it in errors. Raises `UsageError`."""
+    try:
+        tree = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"recipe {source}: not YAML: {_one_line(error)}") from None
+    if not isinstance(tree, dict):
+        raise UsageError(f"recipe {source}: not a recipe: the file holds no fields")
+    for override in overrides or []:
+        _override(tree, override)
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise UsageError(f"recipe {source}: {_explain(error)}") from None
+
+
+def differences(old: Recipe, new: Recipe) -> list[str]:
+    """Dotted names of the fields in which two recipes differ."""
+    a, b = _flat(old.model_dump()), _flat(new.model_dump())
+    return [name for name in a if a[name] != b[name]]
+
+
+def field_names(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:
+    """Dotted names of all fields and parts."""
+    names = []
+    for name, info in model.model_fields.items():
+        names.append(prefix + name)
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            names += field_names(info.annotation, f"{prefix}{name}.")
+    return names
+
+
+def _find(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        return path
+    shipped = recipe_folder() / f"{name_or_path}.yaml"
+    if len(path.parts) == 1 and shipped.is_file():
+        return shipped
+    names = recipe_names()
+    raise UsageError(
+        f"unknown recipe {str(name_or_path)!r}{_nearest(str(name_or_path), names)}; "
+        f"there are {', '.join(names)}, or give a file ending in .yaml"
+    )
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name:
+        raise UsageError(f"--set {override}: write it as field=value, for example --set training.batch=4")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {override}: the value is not YAML: {_one_line(error)}") from None
+    *parents, leaf = name.strip().split(".")
+    for parent in parents:
+        if not isinstance(tree.get(parent), dict):
+            tree[parent] = {}
+        tree = tree[parent]
+    tree[leaf] = value
+
+
+def _explain(error: ValidationError) -> str:
+    """The first complaint of pydantic as one line in our words."""
+    first = error.errors()[0]
+    names = [str(part) for part in first["loc"]]
+    name = ".".join(names)
+    if first["type"] == "extra_forbidden":
+        return f"unknown field {name!r}{_nearest(name, field_names())}"
+    if first["type"] == "missing" and name == "training":
+        return "no budget: set training.epochs, training.steps or training.minutes"
+    problem = first["msg"].removeprefix("Value error, ")
+    got = "" if first["type"] in {"value_error", "missing", "model_type"} else f", got {first['input']!r}"
+    return f"{name}: {problem[:1].lower()}{problem[1:]}{got}"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    by_leaf = {other.rsplit(".", 1)[-1]: other for other in reversed(known)}
+    whole = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    leaf = difflib.get_close_matches(name.rsplit(".", 1)[-1], by_leaf, n=1)
+    near = whole[0] if whole else by_leaf[leaf[0]] if leaf else None
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
