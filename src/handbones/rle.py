@@ -44,9 +44,7 @@ def runs_of(mask: npt.ArrayLike) -> Runs:
     array = np.asarray(mask)
     if array.ndim != 2:
         raise UserError(f"a mask has the shape (height, width), this one has {array.shape}: pass one bone at a time")
-    if array.dtype.itemsize != 1:
-        array = array != 0
-    top, bottom, left, right = _bounds(np.ascontiguousarray(array).view(np.uint8))
+    top, bottom, left, right = bounds_of(array)
     return runs_of_crop(array[top:bottom, left:right], top, left, array.shape[1])
 
 
@@ -88,19 +86,19 @@ def parse_runs(rle: str | float | None, pixels: int) -> Runs:
         raise UserError(f"RLE must be whole numbers separated by spaces, not {_shortened(rle)!r}") from None
     if numbers.size % 2:
         raise UserError(f"RLE must be pairs of start and length, but has {numbers.size} numbers: {_shortened(rle)!r}")
-    runs = numbers.reshape(-1, 2)
+    runs: Runs = numbers.reshape(-1, 2)
     wrong = (runs < 1).any(axis=1) | (runs[:, 0] > pixels) | (runs[:, 1] > pixels - runs[:, 0] + 1)
     if wrong.any():
         start, length = runs[wrong.argmax()]
-        raise UserError(
-            f"RLE run '{start} {length}' lies outside a mask of {pixels} pixels: wrong picture size?"
-        )
-    return runs - np.array([1, 0])
+        raise UserError(f"RLE run '{start} {length}' lies outside a mask of {pixels} pixels: wrong picture size?")
+    runs[:, 0] -= 1
+    return runs
 
 
-def _bounds(mask: npt.NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Top, bottom, left, right (the ends exclusive) of the non-zero pixels; zeros if there are none."""
-    words = mask.view(np.uint64) if mask.shape[1] % 8 == 0 and mask.size else mask
+def bounds_of(mask: npt.NDArray[np.generic]) -> tuple[int, int, int, int]:
+    """Top, bottom, left, right (the ends exclusive) of the non-zero pixels of a mask; zeros if there are none."""
+    pixels = np.ascontiguousarray(mask if mask.dtype.itemsize == 1 else mask != 0).view(np.uint8)
+    words = pixels.view(np.uint64) if pixels.shape[1] % 8 == 0 and pixels.size else pixels
     rows = np.flatnonzero(np.bitwise_or.reduce(words, axis=1))
     if rows.size == 0:
         return 0, 0, 0, 0

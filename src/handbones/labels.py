@@ -1,0 +1,192 @@
+"""The polygons of one radiograph: read and written as the competition's JSON, moved, drawn.
+
+Points are in pixels of the radiograph they belong to, pixel centres at integers. Fields of a label file that mean
+nothing here (ids, attributes, metadata) survive the round trip.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handbones.anatomy import BONES, INDEX
+from handbones.errors import UserError
+from handbones.files import explain, write_text
+from handbones.raster import Packed, Points, fill, grow, outlines, pack, rasterise, unpack
+
+__all__ = [
+    "Labels",
+    "Packed",
+    "Points",
+    "grow",
+    "load_labels",
+    "masks_to_labels",
+    "pack",
+    "rasterise",
+    "read_labels",
+    "rescale",
+    "save_labels",
+    "unpack",
+]
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The polygons of one radiograph, by bone label in the official order; several of one bone are its union."""
+
+    polygons: dict[str, list[Points]]
+    document: dict[str, Any] = field(default_factory=dict, repr=False)
+    """The label file that they came from, for its other fields; empty if from none."""
+
+    @property
+    def bones(self) -> list[str]:
+        """Labels of the bones that are there, in the official order."""
+        return list(self.polygons)
+
+    def by_bone(self) -> list[list[Points]]:
+        """A list of polygons for each of the 29 bones, as `rasterise` wants it."""
+        return [self.polygons.get(label, []) for label in BONES]
+
+    def map(self, function: Callable[[Points], Points]) -> "Labels":
+        """Labels with every polygon (n, 2) sent through `function`."""
+        moved = {label: [function(polygon) for polygon in of_bone] for label, of_bone in self.polygons.items()}
+        return Labels(moved, self.document)
+
+    def masks(self, height: int, width: int) -> Packed:
+        """Packed masks (height, width) as the competition draws them: the union of `cv2.fillPoly` of rounded points.
+
+        For the radiograph's own size; at another size use `rasterise` of polygons that went through `grow`.
+        """
+        return fill(self.by_bone(), height, width)
+
+
+def load_labels(path: str | os.PathLike[str], size: Size | None = None) -> Labels:
+    """Read a label file. With the `size` of the radiograph, points must lie in it.
+
+    Raises `UserError`, one line for each fault: not readable, not JSON, unknown label, fewer than 3 points, outside.
+    """
+    labels, faults = read_labels(path, size)
+    if faults:
+        raise UserError("\n".join(f"{path}: {fault}" for fault in faults))
+    return labels
+
+
+def read_labels(path: str | os.PathLike[str], size: Size | None = None) -> tuple[Labels, list[str]]:
+    """Read a label file as far as it can be read, with a line for each fault; faulty annotations are left out."""
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        return Labels({}), [str(explain(error, path, "read")).removeprefix(f"{path}: ")]
+    except json.JSONDecodeError as error:
+        return Labels({}), [f"not valid JSON (line {error.lineno}, column {error.colno}): {error.msg}"]
+    except (UnicodeDecodeError, RecursionError):
+        return Labels({}), ["not a JSON text file"]
+    annotations = document.get("annotations") if isinstance(document, dict) else None
+    if not isinstance(annotations, list):
+        return Labels({}), ["no list 'annotations': is it a label file?"]
+    polygons: dict[str, list[Points]] = {}
+    faults = []
+    for number, annotation in enumerate(annotations, 1):
+        try:
+            label, points = _read_annotation(annotation, size)
+            polygons.setdefault(label, []).append(points)
+        except ValueError as error:
+            faults.append(f"annotation {number}: {error}")
+    ordered = {label: polygons[label] for label in sorted(polygons, key=INDEX.__getitem__)}
+    return Labels(ordered, document), faults
+
+
+def _read_annotation(annotation: Any, size: Size | None) -> tuple[str, Points]:
+    """Label and points; raises `ValueError` with what is wrong."""
+    if not isinstance(annotation, dict) or "label" not in annotation or "points" not in annotation:
+        raise ValueError("needs the fields 'label' and 'points'")
+    label = annotation["label"]
+    if label not in BONES:
+        raise ValueError(f"unknown label {label!r}; the 29 labels are finger-1 to finger-19, Trapezium ... Ulna")
+    listed = annotation["points"]
+    if isinstance(listed, list) and len(listed) < 3:
+        raise ValueError(f"{label}: a polygon needs at least 3 points, this one has {len(listed)}")
+    try:
+        points = np.array(listed, np.float64)
+    except (ValueError, TypeError, OverflowError):
+        points = np.empty(0)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise ValueError(f"{label}: points must be a list of [x, y] numbers")
+    if size is not None:
+        # A point on the far border (x = width) is how tools that count borders, not centres, end a cut bone.
+        outside = ((points < -1) | (points > np.array(size[::-1]))).any(axis=1)
+        if outside.any():
+            x, y = points[outside.argmax()]
+            raise ValueError(f"{label}: point ({x:g}, {y:g}) is outside the picture of {size[1]} x {size[0]} pixels")
+    return label, points
+
+
+def save_labels(labels: Labels, path: str | os.PathLike[str], *, filename: str | None = None) -> None:
+    """Write a label file, atomically. Points are written to a hundredth of a pixel, whole ones as integers.
+
+    Fields of `labels.document` and of its annotations are kept; `filename` replaces the one there.
+    """
+    document = {
+        "annotations": [],
+        "attributes": {},
+        "file_id": "",
+        "filename": "",
+        "parent_path": "",
+        "last_modifier_id": "",
+        "metadata": {},
+        "last_workers": "",
+        **labels.document,
+    }
+    document["annotations"] = list(_annotations(labels))
+    if filename is not None:
+        document["filename"] = filename
+    write_text(path, json.dumps(document, ensure_ascii=False))
+
+
+def _annotations(labels: Labels) -> Iterator[dict[str, Any]]:
+    """Annotations in their old order with the polygons of today; new ones at the end, in the official order."""
+    left = {label: list(of_bone) for label, of_bone in labels.polygons.items()}
+    for annotation in labels.document.get("annotations", []):
+        label = annotation.get("label") if isinstance(annotation, dict) else None
+        if isinstance(label, str) and left.get(label):
+            yield {**annotation, "points": _as_numbers(left[label].pop(0))}
+    for label, of_bone in left.items():
+        first = len(labels.polygons[label]) - len(of_bone) + 1
+        for number, polygon in enumerate(of_bone, first):
+            yield {
+                "id": f"{label}-{number}",
+                "type": "poly_seg",
+                "attributes": {},
+                "points": _as_numbers(polygon),
+                "label": label,
+            }
+
+
+def _as_numbers(points: Points) -> list[list[int | float]]:
+    return [[int(v) if v.is_integer() else v for v in point] for point in np.round(points, 2).tolist()]
+
+
+def rescale(labels: Labels, from_size: Size, to_size: Size) -> Labels:
+    """Labels of a picture of `from_size` (height, width) after it was resized to `to_size`."""
+    ratio = np.array(to_size[::-1]) / np.array(from_size[::-1])
+    return labels.map(lambda points: (points + 0.5) * ratio - 0.5)
+
+
+def masks_to_labels(masks: npt.NDArray[np.generic], tolerance: float = 0.0) -> Labels:
+    """Outlines of masks, (29, height, width) or packed (height, width) uint32, as labels.
+
+    Drawing them with `Labels.masks` gives the masks again, holes filled; a `tolerance` in pixels saves points.
+    """
+    dense = unpack(np.asarray(masks, np.uint32)) if masks.ndim == 2 else masks
+    if dense.ndim != 3 or len(dense) != len(BONES):
+        raise UserError(f"masks must have the shape ({len(BONES)}, height, width), not {masks.shape}")
+    found = {label: outlines(mask, tolerance) for label, mask in zip(BONES, dense, strict=True)}
+    return Labels({label: polygons for label, polygons in found.items() if polygons})

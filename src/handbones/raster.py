@@ -1,0 +1,175 @@
+"""Polygons to masks and back: all 29 bones at once, in packed words of one bit a bone.
+
+Pixel centres are at integer coordinates. A pixel belongs to a polygon when its centre does (left and top borders
+included), for any float vertices, so nothing is lost by moving vertices before they are drawn.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from handbones.anatomy import BONES
+from handbones.errors import UserError
+from handbones.rle import bounds_of
+
+Points = npt.NDArray[np.float64]
+"""(n, 2), columns x and y."""
+Packed = npt.NDArray[np.uint32]
+"""(height, width), bit i set where bone i is."""
+
+_DIAMOND = np.array([(1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0)])
+
+
+def rasterise(polygons: Sequence[Sequence[Points]], height: int, width: int) -> Packed:
+    """Draw the polygons of every bone (a list of lists in the official order) into packed words.
+
+    Polygons of one bone are united, whichever way round they go; inside is where the winding number is not nought.
+    Parts outside the picture are cut off.
+    """
+    words = np.zeros((height, width), np.uint32)
+    pairs = [(bone, polygon) for bone, of_bone in enumerate(polygons) for polygon in of_bone if len(polygon) > 2]
+    if not pairs or not words.size:
+        return words
+    ends, column = np.divmod(_run_ends(_crossings(pairs, height, width)), width + 1)
+    bone, row = np.divmod(ends, height)
+    if bone.size == 0:
+        return words
+    # Flip the bone's bit where a run starts and where it has ended; the running xor along a row then fills the runs.
+    inside = column < width
+    flat = row[inside] * width + column[inside]
+    np.bitwise_xor.at(words.reshape(-1), flat, np.uint32(1) << bone[inside].astype(np.uint32))
+    box = words[row.min() : row.max() + 1, column.min() : column.max() + 1]
+    np.bitwise_xor.accumulate(box, axis=1, out=box)
+    return words
+
+
+def _crossings(pairs: list[tuple[int, Points]], height: int, width: int) -> npt.NDArray[np.int64]:
+    """Where edges cross the rows of pixel centres, sorted, one number each.
+
+    It holds, from the highest digit on: bone, row, first column at or after the crossing (0 to `width`), and 1 for
+    a crossing downwards, in the sense of a polygon that goes round clockwise, or 0 for upwards.
+    """
+    sizes = np.array([len(polygon) for _, polygon in pairs])
+    starts = np.cumsum(sizes) - sizes
+    x0, y0 = np.concatenate([polygon for _, polygon in pairs]).T
+    following = np.arange(1, len(x0) + 1)
+    following[starts + sizes - 1] = starts
+    x1, y1 = x0[following], y0[following]
+    clockwise = np.add.reduceat(x0 * y1 - x1 * y0, starts) >= 0
+
+    first = np.clip(np.ceil(np.minimum(y0, y1)), 0, height).astype(np.int64)
+    count = np.clip(np.ceil(np.maximum(y0, y1)), 0, height).astype(np.int64) - first
+    edge = np.repeat(np.arange(len(x0)), count)
+    row = np.arange(len(edge)) + np.repeat(first - (np.cumsum(count) - count), count)
+    with np.errstate(divide="ignore", invalid="ignore"):  # level edges cross no row
+        slope = (x1 - x0) / (y1 - y0)
+    x = x0[edge] + (row - y0[edge]) * slope[edge]
+    polygon = np.repeat(np.arange(len(pairs)), sizes)[edge]
+    bone = np.array([index for index, _ in pairs])[polygon]
+    down = (y1[edge] > y0[edge]) == clockwise[polygon]
+    column = np.clip(np.ceil(x), 0, width).astype(np.int64)
+    crossings: npt.NDArray[np.int64] = ((bone * height + row) * (width + 1) + column) << 1 | down
+    crossings.sort()
+    return crossings
+
+
+def _run_ends(crossings: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The crossings, less their last digit, at which the winding number leaves or comes back to nought."""
+    # Crossings of a row sum up to nought, so one running sum over all rows of all bones is right for each of them.
+    winding = np.cumsum(((crossings & 1) << 1) - 1)
+    ends = winding == 0
+    ends[1:] |= winding[:-1] == 0
+    ends[:1] = True
+    return crossings[ends] >> 1
+
+
+def fill(polygons: Sequence[Sequence[Points]], height: int, width: int) -> Packed:
+    """The union of `cv2.fillPoly` of the rounded points, which is how the competition draws its labels.
+
+    `fillPoly` also draws the outline, so these masks are half a pixel wider all round than those of `rasterise`;
+    `grow` accounts for it.
+    """
+    words = np.zeros((height, width), np.uint32)
+    for bone, of_bone in enumerate(polygons):
+        for polygon in of_bone:
+            points = np.rint(polygon).astype(np.int32)
+            (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+            if left < 0 or top < 0 or right >= width or bottom >= height:  # let OpenCV do the clipping
+                left, top, right, bottom = 0, 0, width - 1, height - 1
+            mask = np.zeros((bottom - top + 1, right - left + 1), np.uint8)
+            cv2.fillPoly(mask, [points - (left, top)], 1)
+            words[top : bottom + 1, left : right + 1] |= mask.astype(np.uint32) << np.uint32(bone)
+    return words
+
+
+def grow(polygon: Points, by: float = 0.5) -> Points:
+    """The outline of a polygon after the Minkowski sum with the diamond |x| + |y| <= `by`.
+
+    The outline that `cv2.fillPoly` draws beside the filled interior reaches half a pixel along x or y from the
+    edges. So `rasterise` of the grown polygon gives the mask of `fillPoly` (up to rounding of ties), and, after any
+    map of the vertices, a mask at another size without half a pixel of bias. The result winds twice around a few
+    spots at concave corners, which `rasterise` is made for.
+    """
+    polygon = polygon[np.any(polygon != np.roll(polygon, 1, axis=0), axis=1)] if len(polygon) > 1 else polygon
+    if len(polygon) < 2:
+        return polygon + by * _DIAMOND
+    after = np.roll(polygon, -1, axis=0) - polygon  # the edge that leaves each vertex
+    x, y = polygon.T
+    outward = 1 if np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) >= 0 else -1
+    normal_x, normal_y = outward * after[:, 1], -outward * after[:, 0]
+    # Each edge moves by the corner of the diamond that lies farthest along its normal, counted 0 to 3.
+    corner = np.where(np.abs(normal_x) >= np.abs(normal_y), 2 * (normal_x < 0), 1 + 2 * (normal_y < 0))
+    previous = np.roll(corner, 1)
+    before = np.roll(after, 1, axis=0)
+    bend = outward * (before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0])
+    step = (corner - previous) % 4
+    step = np.where(step == 3, -1, np.where((step == 2) & (bend < 0), -2, step))
+    # A vertex becomes one point for each corner passed between its two edges.
+    count = 1 + np.abs(step)
+    vertex = np.repeat(np.arange(len(polygon)), count)
+    passed = np.arange(len(vertex)) - np.repeat(np.cumsum(count) - count, count)
+    grown: Points = polygon[vertex] + by * _DIAMOND[(previous[vertex] + np.sign(step)[vertex] * passed) % 4]
+    return grown
+
+
+def outlines(mask: npt.NDArray[np.generic], tolerance: float = 0.0) -> list[Points]:
+    """Polygons through the outermost pixel centres of a mask (height, width), largest first, holes left out.
+
+    `cv2.fillPoly` of them is the mask again with its holes filled. With a `tolerance` in pixels they have fewer
+    points (Douglas-Peucker). A speck of one or two pixels is given as three points, the fewest a label may have.
+    """
+    top, bottom, left, right = bounds_of(mask)
+    crop = np.ascontiguousarray(mask[top:bottom, left:right] != 0).view(np.uint8)
+    if crop.size == 0:
+        return []
+    contours, _ = cv2.findContours(crop, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top))
+    if tolerance > 0:
+        contours = [cv2.approxPolyDP(contour, tolerance, closed=True) for contour in contours]
+    contours = sorted(contours, key=cv2.contourArea, reverse=True)
+    return [_at_least_three(contour.reshape(-1, 2).astype(np.float64)) for contour in contours]
+
+
+def _at_least_three(points: Points) -> Points:
+    missing = 3 - len(points)
+    return points if missing <= 0 else np.concatenate([points, np.repeat(points[-1:], missing, axis=0)])
+
+
+def pack(masks: npt.NDArray[np.generic]) -> Packed:
+    """Masks of shape (29, height, width), non-zero inside, to packed words (height, width) uint32."""
+    if masks.ndim != 3 or len(masks) != len(BONES):
+        raise UserError(f"masks must have the shape ({len(BONES)}, height, width), not {masks.shape}")
+    words = np.zeros(masks.shape[1:], np.uint32)
+    for bone, mask in enumerate(masks):
+        top, bottom, left, right = bounds_of(mask)
+        words[top:bottom, left:right] |= (mask[top:bottom, left:right] != 0).astype(np.uint32) << np.uint32(bone)
+    return words
+
+
+def unpack(packed: Packed) -> npt.NDArray[np.uint8]:
+    """Packed words (height, width) to masks (29, height, width) uint8, 0 or 1."""
+    masks = np.empty((len(BONES), *packed.shape), np.uint8)
+    for bone, mask in enumerate(masks):
+        np.not_equal(packed & np.uint32(1 << bone), 0, out=mask.view(bool))
+    return masks
