@@ -1,0 +1,173 @@
+"""Networks: gray pictures in, one map of logits a bone out.
+
+Every network is wrapped in `Network`, which normalises the picture, so that what is trained, exported and run on a
+laptop takes the same bytes.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from handbones.anatomy import BONES
+from handbones.errors import UsageError
+from handbones.learning.weights import encoder_weights, load_torchvision_weights
+from handbones.recipe import InputSettings, NetworkSettings, Recipe
+
+MULTIPLE = 32
+"""Height and width of a network's input are multiples of this."""
+
+# Input pixels per logit of SMP's decoders as they come, without the enlargement in their heads.
+_NATIVE_STRIDE = {
+    "unet": 1,
+    "unetplusplus": 1,
+    "manet": 1,
+    "linknet": 1,
+    "fpn": 4,
+    "pan": 4,
+    "pspnet": 8,
+    "deeplabv3": 8,
+    "deeplabv3plus": 4,
+    "upernet": 4,
+    "segformer": 4,
+}
+# Decoders whose last blocks double the resolution one after the other, so that they can be left out.
+_TRIMMABLE = {"unet", "manet"}
+_DECODER_CHANNELS = (256, 128, 64, 32, 16)
+
+
+class Network(nn.Module):
+    """A segmentation network with its normalisation and its stride.
+
+    `body` maps (N, channels, H, W) to (N, 29, H / s, W / s) with s <= `stride`'s native value; the wrapper enlarges
+    its logits where the recipe asks for more of them than `body` gives.
+    """
+
+    def __init__(self, body: nn.Module, settings: NetworkSettings, picture: InputSettings, enlarge: int = 1) -> None:
+        super().__init__()
+        self.body = body
+        self.stride = settings.stride
+        self.channels = settings.channels
+        self.enlarge = enlarge
+        self.mean = 255.0 * picture.mean
+        self.scale = 1.0 / (255.0 * picture.std)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(N, 1, H, W) uint8 gray to (N, 29, H / stride, W / stride) logits; H and W are multiples of 32."""
+        x = (pictures.float() - self.mean) * self.scale
+        if self.channels > 1:
+            x = x.expand(-1, self.channels, -1, -1)
+        logits: Tensor = self.body(x)
+        if self.enlarge > 1:
+            logits = functional.interpolate(logits, scale_factor=float(self.enlarge), mode="bilinear")
+        return logits
+
+
+class _Out(nn.Module):
+    """The map of logits out of torchvision's dictionary."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x)["out"]
+        return logits
+
+
+def build_network(recipe: Recipe, *, pretrained: bool = True) -> Network:
+    """The network of a recipe, with the weights that it starts from (`pretrained=False`: random ones).
+
+    Raises `UsageError` on an unknown encoder or an impossible stride, `UserError` where weights cannot be had.
+    """
+    settings = recipe.network
+    weights = settings.weights if pretrained else "none"
+    if settings.decoder.startswith("torchvision-"):
+        return _torchvision(settings, recipe.input, weights)
+    return _smp(settings, recipe.input, weights)
+
+
+def start_head(head: nn.Module, bias: float | None) -> None:
+    """Set the bias of the last convolution; None leaves it as it is."""
+    if bias is None:
+        return
+    last = [layer for layer in head.modules() if isinstance(layer, nn.Conv2d)][-1]
+    assert last.bias is not None
+    nn.init.constant_(last.bias, bias)
+
+
+def _smp(settings: NetworkSettings, picture: InputSettings, weights: str) -> Network:
+    import segmentation_models_pytorch as smp  # noqa: PLC0415 slow, and torchvision's networks do without
+    import timm  # noqa: PLC0415
+
+    if not timm.is_model(settings.encoder):
+        raise UsageError(f"network.encoder: timm knows no {settings.encoder!r}{_nearest_encoder(settings.encoder)}")
+    native, stride = _NATIVE_STRIDE[settings.decoder], settings.stride
+    if native < stride and settings.decoder not in _TRIMMABLE:
+        raise UsageError(
+            f"network.stride: {settings.decoder} gives a logit every {native} pixels; set it to {native}, "
+            f"or take network.decoder=unet"
+        )
+    options = dict(encoder_weights(settings.encoder, weights))
+    if settings.encoder.startswith("tf_"):
+        # TensorFlow's padding depends on the input's size at run time. Symmetric padding samples the same features,
+        # shifted by a pixel, and leaves a graph without shape arithmetic.
+        options["pad_type"] = ""
+    if native > 1:
+        options["upsampling"] = 1
+    body = smp.create_model(
+        settings.decoder,
+        encoder_name=f"tu-{settings.encoder}",
+        encoder_weights=True if "pretrained_cfg_overlay" in options else None,
+        in_channels=settings.channels,
+        classes=len(BONES),
+        **options,
+    )
+    if native < stride:
+        _stop_early(body, stride)
+    start_head(body.segmentation_head, settings.head_bias)
+    return Network(body, settings, picture, enlarge=max(1, native // stride))
+
+
+def _stop_early(body: nn.Module, stride: int) -> None:
+    """Leave out the last blocks of a U-Net-like decoder, so that a logit covers `stride` input pixels."""
+    from segmentation_models_pytorch.base import SegmentationHead  # noqa: PLC0415
+    from segmentation_models_pytorch.base.initialization import initialize_head  # noqa: PLC0415
+
+    kept = len(_DECODER_CHANNELS) - (stride.bit_length() - 1)
+    body.decoder.blocks = body.decoder.blocks[:kept]  # type: ignore[union-attr, index]
+    body.segmentation_head = SegmentationHead(_DECODER_CHANNELS[kept - 1], len(BONES), kernel_size=3)
+    initialize_head(body.segmentation_head)
+
+
+def _torchvision(settings: NetworkSettings, picture: InputSettings, weights: str) -> Network:
+    from torchvision.models import segmentation  # noqa: PLC0415
+
+    family = settings.decoder.removeprefix("torchvision-")
+    if settings.encoder not in {"resnet50", "resnet101"}:
+        raise UsageError(f"network.encoder: torchvision's {family} takes resnet50 or resnet101, not {settings.encoder}")
+    if settings.stride != 1 or settings.channels != 3:
+        raise UsageError(f"network: torchvision's {family} needs network.stride=1 and network.channels=3")
+    build = getattr(segmentation, f"{family}_{settings.encoder}")
+    network = build(weights=None, weights_backbone=None, num_classes=len(BONES))
+    load_torchvision_weights(network, f"{family}_{settings.encoder}", weights)
+    start_head(network.classifier, settings.head_bias)
+    return Network(_Out(network), settings, picture)
+
+
+def _nearest_encoder(name: str) -> str:
+    import difflib  # noqa: PLC0415
+
+    import timm  # noqa: PLC0415
+
+    near = difflib.get_close_matches(name, timm.list_models(), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of trained values."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def best_device() -> torch.device:
+    """The first accelerator that torch sees, else the CPU."""
+    return torch.accelerator.current_accelerator() or torch.device("cpu")
