@@ -70,8 +70,8 @@ def _crossings(pairs: list[tuple[int, Points]], height: int, width: int) -> npt.
     bone = np.array([index for index, _ in pairs])[polygon]
     down = (y1[edge] > y0[edge]) == clockwise[polygon]
     column = np.clip(np.ceil(x), 0, width).astype(np.int64)
-    crossings: npt.NDArray[np.int64] = ((bone * height + row) * (width + 1) + column) << 1 | down
-    crossings.sort()
+    place = (bone * height + row) * (width + 1) + column
+    crossings: npt.NDArray[np.int64] = np.sort(place * 2 + down)
     return crossings
 
 

@@ -1,0 +1,190 @@
+"""Pixels in: PNG, JPEG, TIFF, BMP, WebP and DICOM become one gray picture each, decoded once."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from handbones.errors import UserError
+from handbones.files import explain
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom"})
+FORMATS = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
+
+_PNG_HEAD = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND\xaeB`\x82"
+_JPEG_HEAD, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_TAIL_BYTES = 1024  # some programs write a few bytes after the end mark
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    """One gray picture; bone is bright."""
+
+    pixels: Pixels
+    """(height, width), uint8 or uint16."""
+    spacing: tuple[float, float] | None = None
+    """Millimetres per row and per column, where the file tells."""
+    path: Path | None = None
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @classmethod
+    def from_array(cls, pixels: npt.NDArray[Any], spacing: tuple[float, float] | None = None) -> "Radiograph":
+        """From an array (height, width) or (height, width, 3 or 4) in RGB(A), uint8 or uint16, else `UserError`."""
+        if pixels.dtype not in (np.uint8, np.uint16):
+            raise UserError(f"a picture must be uint8 or uint16, not {pixels.dtype}: convert it first")
+        if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+            pixels = cv2.cvtColor(pixels[..., :3], cv2.COLOR_RGB2GRAY)
+        if pixels.ndim != 2 or not pixels.size:
+            raise UserError(f"a picture must have the shape (height, width) or (height, width, 3), not {pixels.shape}")
+        return cls(pixels, spacing)
+
+    def to_uint8(self) -> npt.NDArray[np.uint8]:
+        """The pixels in 8 bits: as they are, or 16 bits scaled so that the brightest pixel is 255."""
+        if self.pixels.dtype == np.uint8:
+            return self.pixels.view(np.uint8)
+        brightest = max(int(self.pixels.max()), 1)
+        scaled: npt.NDArray[np.uint8] = np.rint(self.pixels * np.float32(255 / brightest)).astype(np.uint8)
+        return scaled
+
+
+def load_radiograph(path: str | os.PathLike[str]) -> Radiograph:
+    """Read a picture as gray: 8 or 16 bit, colour, alpha (ignored), palette; DICOM with its rescaling applied.
+
+    Raises `UserError` where the file cannot be read, is cut short or is no picture.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise explain(error, path, "read") from error
+    if _is_dicom(path, content):
+        return _load_dicom(path)
+    fault = _fault(content, content[-_TAIL_BYTES:])
+    if fault:
+        raise UserError(f"{path}: {fault}")
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        raise UserError(f"{path}: cannot be decoded: {error.err}") from error
+    if pixels is None:
+        raise UserError(f"{path}: {_not_a_picture(content)}")
+    return Radiograph(_unsigned(pixels), None, path)
+
+
+def quick_check(path: str | os.PathLike[str]) -> str | None:
+    """What is wrong with a picture file as far as its first and last bytes tell, or None; decodes nothing."""
+    try:
+        head, tail = _ends(path)
+    except OSError as error:
+        return str(explain(error, path, "read")).removeprefix(f"{path}: ")
+    return None if _is_dicom(Path(path), head) else _fault(head, tail)
+
+
+def picture_size(path: str | os.PathLike[str]) -> Size:
+    """Height and width: from the header of a PNG or DICOM, by decoding otherwise. Raises `UserError`."""
+    fault = quick_check(path)
+    if fault:
+        raise UserError(f"{path}: {fault}")
+    head, _ = _ends(path)
+    if head.startswith(_PNG_HEAD):
+        return int.from_bytes(head[20:24]), int.from_bytes(head[16:20])
+    if _is_dicom(Path(path), head):
+        dataset = _read_dicom(Path(path), pixels=False)
+        return int(dataset.Rows), int(dataset.Columns)
+    radiograph = load_radiograph(path)
+    return radiograph.height, radiograph.width
+
+
+def _ends(path: str | os.PathLike[str]) -> tuple[bytes, bytes]:
+    with Path(path).open("rb") as file:
+        head = file.read(_TAIL_BYTES)
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        return head, file.read()
+
+
+def _fault(head: bytes, tail: bytes) -> str | None:
+    """What the first and the last bytes of a file that is no DICOM say against it."""
+    if not head:
+        return "the file is empty"
+    cut_short = "the picture is cut short: copy it again"
+    if head.startswith(_PNG_HEAD):
+        if head[12:16] != b"IHDR" or not (any(head[16:20]) and any(head[20:24])):
+            return "the PNG header is broken: copy it again"
+        return None if _PNG_END in tail else cut_short
+    if head.startswith(_JPEG_HEAD):
+        return None if _JPEG_END in tail else cut_short
+    known = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM", b"RIFF", b"GIF8", b"P5", b"P6", b"\0\0\0\x0cjP")
+    return None if head.startswith(known) else _not_a_picture(head)
+
+
+def _not_a_picture(head: bytes) -> str:
+    kind = "it is a text file, perhaps a label file" if head.lstrip()[:1] in (b"{", b"[") else f"give {FORMATS}"
+    return f"cannot be read as a picture: {kind}"
+
+
+def _is_dicom(path: Path, head: bytes) -> bool:
+    return head[128:132] == b"DICM" or (path.suffix.lower() in (".dcm", ".dicom") and bool(head))
+
+
+def _read_dicom(path: Path, *, pixels: bool) -> Any:
+    from pydicom import dcmread
+
+    try:
+        dataset = dcmread(path, force=True, stop_before_pixels=not pixels)
+        if "Rows" not in dataset or "Columns" not in dataset:
+            raise ValueError("it holds no picture")
+    except Exception as error:  # pydicom raises many kinds for broken files
+        raise UserError(f"{path}: cannot be read as DICOM: {error}") from error
+    return dataset
+
+
+def _load_dicom(path: Path) -> Radiograph:
+    """Gray values after the modality's rescaling, MONOCHROME1 (bone dark) turned over."""
+    from pydicom.pixels.processing import apply_rescale
+
+    dataset = _read_dicom(path, pixels=True)
+    try:
+        values = dataset.pixel_array
+        if dataset.get("SamplesPerPixel", 1) == 1:
+            values = apply_rescale(values, dataset)
+    except Exception as error:  # broken pixel data, or a compression that no installed plugin reads
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot decode the DICOM pixels: {reason}; save it uncompressed") from error
+    if values.ndim == 3 and values.shape[2] == 3:
+        values = cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)
+    if values.ndim != 2:
+        raise UserError(f"{path}: a DICOM of several frames: save the frame that you want as a file of its own")
+    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+        values = values.max() - values
+    spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
+    return Radiograph(_unsigned(values), (float(spacing[0]), float(spacing[1])) if spacing else None, path)
+
+
+def _unsigned(values: npt.NDArray[Any]) -> Pixels:
+    """uint8 and uint16 as they are; signed, wide or fractional values moved and scaled into uint16."""
+    if values.dtype == np.uint8:
+        return values.view(np.uint8)
+    if values.dtype == np.uint16:
+        return values.view(np.uint16)
+    values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
+    values -= min(0.0, values.min())
+    top = values.max()
+    if top > np.iinfo(np.uint16).max or (values % 1).any():
+        values *= np.iinfo(np.uint16).max / top
+    return np.rint(values).astype(np.uint16)

@@ -1,0 +1,145 @@
+"""Every kind of picture file comes in as the same gray pixels, and what is no picture is one line."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from handbones.errors import UserError
+from handbones.radiograph import Radiograph, load_radiograph, picture_size, quick_check
+
+GRAY = np.random.default_rng(0).integers(0, 256, (40, 56), np.uint8)
+
+
+def saved(path: Path, pixels: npt.NDArray[Any]) -> Path:
+    assert cv2.imwrite(str(path), pixels)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".png", ".PNG", ".tif", ".bmp"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_gray_rgb_and_rgba_are_the_same_picture(tmp_path: Path, suffix: str, channels: int) -> None:
+    planes = [GRAY] * min(channels, 3) + [np.full_like(GRAY, 9)] * (channels == 4)
+    radiograph = load_radiograph(saved(tmp_path / f"hand{suffix}", np.dstack(planes)))
+    assert radiograph.pixels.dtype == np.uint8
+    np.testing.assert_allclose(radiograph.pixels, GRAY, atol=1 if suffix == ".bmp" else 0)
+    assert picture_size(tmp_path / f"hand{suffix}") == (radiograph.height, radiograph.width) == GRAY.shape
+
+
+def test_sixteen_bits_are_kept_and_scaled_by_the_brightest_pixel(tmp_path: Path) -> None:
+    deep = GRAY.astype(np.uint16) * 16
+    radiograph = load_radiograph(saved(tmp_path / "hand.png", deep))
+    np.testing.assert_array_equal(radiograph.pixels, deep)
+    np.testing.assert_array_equal(radiograph.to_uint8(), np.rint(deep / deep.max() * 255))
+    assert load_radiograph(saved(tmp_path / "rgb.png", np.dstack([deep] * 3))).pixels.dtype == np.uint16
+
+
+def test_palette_one_bit_and_gray_alpha_png(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    image.fromarray(GRAY).convert("P").save(tmp_path / "palette.png")
+    image.fromarray(np.dstack([GRAY, GRAY // 2]), "LA").save(tmp_path / "alpha.png")
+    for name in ("palette.png", "alpha.png"):
+        np.testing.assert_array_equal(load_radiograph(tmp_path / name).pixels, GRAY)
+    image.fromarray(GRAY > 99).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(load_radiograph(tmp_path / "bits.png").pixels, (GRAY > 99) * 255)
+
+
+def test_lossy_pictures_and_a_single_pixel(tmp_path: Path) -> None:
+    smooth = cv2.GaussianBlur(GRAY, (0, 0), 4)
+    for name in ("hand.jpg", "hand.webp"):
+        loaded = load_radiograph(saved(tmp_path / name, smooth))
+        assert np.abs(loaded.pixels.astype(int) - smooth).max() < 16
+        assert picture_size(tmp_path / name) == smooth.shape
+    assert load_radiograph(saved(tmp_path / "dot.png", GRAY[:1, :1])).pixels.shape == (1, 1)
+
+
+def test_float_tiff_is_scaled_into_sixteen_bits(tmp_path: Path) -> None:
+    pixels = load_radiograph(saved(tmp_path / "float.tif", GRAY.astype(np.float32) / 255)).pixels
+    assert pixels.dtype == np.uint16
+    np.testing.assert_allclose(pixels / 65535, GRAY / GRAY.max(), atol=1e-4)
+
+
+def dicom(path: Path, pixels: npt.NDArray[Any], photometric: str = "MONOCHROME2", **fields: Any) -> Path:
+    pydicom = pytest.importorskip("pydicom")
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    dataset.SOPInstanceUID = "1.2.3"
+    dataset.set_pixel_data(pixels, photometric, bits_stored=pixels.itemsize * 8)
+    for name, value in fields.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_dicom_turns_monochrome1_over_and_tells_the_spacing(tmp_path: Path) -> None:
+    plain = load_radiograph(dicom(tmp_path / "a.dcm", GRAY, PixelSpacing=[0.1, 0.2]))
+    np.testing.assert_array_equal(plain.pixels, GRAY)
+    assert plain.spacing == (0.1, 0.2)
+    turned = load_radiograph(dicom(tmp_path / "no-suffix", GRAY, "MONOCHROME1", ImagerPixelSpacing=[0.3, 0.3]))
+    np.testing.assert_array_equal(turned.pixels, GRAY.max() - GRAY)
+    assert turned.spacing == (0.3, 0.3)
+    assert picture_size(tmp_path / "no-suffix") == GRAY.shape
+
+
+def test_dicom_rescaling_is_applied(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "a.dcm", GRAY.astype(np.uint16), RescaleSlope=2, RescaleIntercept=-100, RescaleType="US")
+    np.testing.assert_array_equal(
+        load_radiograph(path).pixels, GRAY.astype(int) * 2 - 100 + max(0, 100 - 2 * int(GRAY.min()))
+    )
+
+
+def test_from_array_takes_gray_and_colour() -> None:
+    np.testing.assert_array_equal(Radiograph.from_array(np.dstack([GRAY] * 4)).pixels, GRAY)
+    with pytest.raises(UserError, match="uint8 or uint16, not float64"):
+        Radiograph.from_array(GRAY / 255)
+    with pytest.raises(UserError, match=r"not \(2, 40, 56\)"):
+        Radiograph.from_array(np.stack([GRAY, GRAY]))
+
+
+def break_png(good: bytes) -> dict[str, bytes]:
+    half = len(good) // 2
+    return {
+        "cut short": good[:half],
+        "cut short: copy": good[:-12],
+        "header is broken": good[:12] + b"XXXX" + good[16:],
+        "the file is empty": b"",
+        "perhaps a label file": b'{"annotations": []}',
+        "give PNG, JPEG": b"MZ\x90\0 a program",
+    }
+
+
+@pytest.mark.parametrize("message", break_png(b"").keys())
+def test_a_file_that_is_no_whole_picture(tmp_path: Path, message: str) -> None:
+    path = tmp_path / "hand.png"
+    path.write_bytes(break_png(saved(path, GRAY).read_bytes())[message])
+    assert message in (quick_check(path) or "")
+    for read in (load_radiograph, picture_size):
+        with pytest.raises(UserError, match=message) as error:
+            read(path)
+        assert str(error.value).startswith(f"{path}: ")
+
+
+def test_damage_in_the_middle_is_found_by_decoding(tmp_path: Path) -> None:
+    path = saved(tmp_path / "hand.png", GRAY)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+    assert quick_check(path) is None
+    with pytest.raises(UserError, match="cannot be read as a picture"):
+        load_radiograph(path)
+
+
+def test_missing_file_folder_and_broken_dicom(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        load_radiograph(tmp_path / "none.png")
+    assert "no such file" in (quick_check(tmp_path / "none.png") or "")
+    with pytest.raises(UserError, match="it is a folder"):
+        load_radiograph(tmp_path)
+    (tmp_path / "x.dcm").write_bytes(b"\0" * 400)
+    with pytest.raises(UserError, match="cannot be read as DICOM"):
+        load_radiograph(tmp_path / "x.dcm")
