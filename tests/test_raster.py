@@ -80,7 +80,7 @@ def test_a_grown_polygon_is_drawn_as_opencv_draws_the_polygon(seed: int) -> None
     assert not (narrow & ~theirs).any()
     assert not (theirs & ~wide).any()
     exact = rasterise([[grow(polygon)]], 256, 256)
-    assert abs(int(exact.sum()) - int(theirs.sum())) <= 0.002 * theirs.sum()
+    assert abs(int(exact.sum()) - int(theirs.sum())) <= 0.005 * theirs.sum()
 
 
 @given(seeds)

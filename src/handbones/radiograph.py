@@ -187,4 +187,5 @@ def _unsigned(values: npt.NDArray[Any]) -> Pixels:
     top = values.max()
     if top > np.iinfo(np.uint16).max or (values % 1).any():
         values *= np.iinfo(np.uint16).max / top
-    return np.rint(values).astype(np.uint16)
+    scaled: npt.NDArray[np.uint16] = np.rint(values).astype(np.uint16)
+    return scaled

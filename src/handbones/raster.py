@@ -71,8 +71,7 @@ def _crossings(pairs: list[tuple[int, Points]], height: int, width: int) -> npt.
     down = (y1[edge] > y0[edge]) == clockwise[polygon]
     column = np.clip(np.ceil(x), 0, width).astype(np.int64)
     place = (bone * height + row) * (width + 1) + column
-    crossings: npt.NDArray[np.int64] = np.sort(place * 2 + down)
-    return crossings
+    return np.sort(place * 2 + down)
 
 
 def _run_ends(crossings: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -82,7 +81,8 @@ def _run_ends(crossings: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     ends = winding == 0
     ends[1:] |= winding[:-1] == 0
     ends[:1] = True
-    return crossings[ends] >> 1
+    at_ends: npt.NDArray[np.int64] = crossings[ends] >> 1
+    return at_ends
 
 
 def fill(polygons: Sequence[Sequence[Points]], height: int, width: int) -> Packed:
