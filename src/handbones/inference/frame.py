@@ -1,0 +1,45 @@
+"""How a picture lies on a network's input, and where its logits are."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Gray = npt.NDArray[np.uint8]
+"""(height, width) uint8."""
+Logits = npt.NDArray[np.float32]
+"""(29, height, width) float32."""
+
+_MULTIPLE = 32
+"""Networks halve their input five times."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture scaled into the upper left of a black canvas."""
+
+    height: int
+    width: int
+    """Size of the scaled picture, multiples of the stride, so that its logits can be cut out whole."""
+    stride: int
+    """Input pixels per logit."""
+
+    @classmethod
+    def fit(cls, height: int, width: int, size: int, stride: int) -> "Frame":
+        """The frame in which the longest side of a picture (height, width) becomes `size`."""
+        scale = size / max(height, width)
+        rows, columns = (max(1, round(side * scale / stride)) * stride for side in (height, width))
+        return cls(rows, columns, stride)
+
+    def place(self, picture: Gray) -> Gray:
+        """The canvas: area averages of the picture (linear where it grows), black to the next multiple of 32."""
+        if picture.shape != (self.height, self.width):
+            shrinks = picture.shape[0] * picture.shape[1] > self.height * self.width
+            method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            picture = np.asarray(cv2.resize(picture, (self.width, self.height), interpolation=method), np.uint8)
+        return np.pad(picture, ((0, -self.height % _MULTIPLE), (0, -self.width % _MULTIPLE)))
+
+    def cut(self, logits: Logits) -> Logits:
+        """The logits of the picture without those of the padding; (29, height / stride, width / stride)."""
+        return logits[:, : self.height // self.stride, : self.width // self.stride]

@@ -1,0 +1,160 @@
+"""Weights and ONNX files out of a network in memory, and back."""
+
+import copy
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from handbones.bundle import ONNX, WEIGHTS, Bundle, Card, card_text
+from handbones.errors import UserError
+from handbones.files import atomic_path, write_bytes
+from handbones.learning.networks import Network, build_network
+from handbones.learning.weights import State, read_state
+from handbones.recipe import Recipe
+
+logger = logging.getLogger(__name__)
+
+OPSET = 18
+TOLERANCE = 1e-4
+"""Largest difference of logits between torch and onnxruntime, as a share of the largest logit (at least 1)."""
+
+_COUNTER = "num_batches_tracked"
+
+
+def save_weights(folder: Path, network: Network) -> None:
+    """Write model.safetensors; a model.onnx of older weights goes."""
+    (folder / ONNX).unlink(missing_ok=True)
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    write_bytes(folder / WEIGHTS, save(state))
+
+
+def load_network(bundle: Bundle) -> Network:
+    """The network of a bundle, in evaluation mode on the CPU. Raises `UserError` if the weights are not its."""
+    network = build_network(bundle.recipe, pretrained=False)
+    start_from(network, bundle)
+    return network.eval()
+
+
+def start_from(network: Network, bundle: Bundle) -> None:
+    """Load a bundle's weights into a network of the same build. Raises `UserError` where the builds differ."""
+    state = read_state(bundle.weights) if bundle.weights is not None else onnx_state(bundle.onnx)
+    own = network.state_dict()
+    for name, value in own.items():
+        if name.endswith(_COUNTER):
+            state.setdefault(name, value)
+        elif name not in state or state[name].shape != value.shape:
+            raise UserError(f"{bundle.path}: its weights are those of another network: {name} is missing or differs")
+    network.load_state_dict({name: state[name] for name in own})
+
+
+def onnx_state(path: Path | None) -> State:
+    """Weights by name out of an .onnx file that `export_onnx` wrote, as float32."""
+    import onnx  # noqa: PLC0415
+    from onnx import numpy_helper  # noqa: PLC0415
+
+    assert path is not None
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(path)).graph.initializer}
+    return {name: torch.from_numpy(value.astype(np.float32)) for name, value in tensors.items()}
+
+
+def export_onnx(network: Network, recipe: Recipe, card: Card, path: Path, *, half: bool = False) -> float:
+    """Write a network as one .onnx file with recipe and card inside; returns how far its logits are from torch's.
+
+    Input `pictures` (N, 1, H, W) uint8 gray, H and W multiples of 32; output `logits` (N, 29, H / stride, W / stride)
+    float32; N, H and W are free. Weights keep their names and batch normalisation stays apart, so that the file can
+    be trained on. `half` stores convolutions as float16, for half the size; arithmetic stays float32. Raises
+    `UserError`, and writes nothing, if onnxruntime's logits differ from torch's by more than `TOLERANCE`.
+    """
+    network = _plain(network, half=half)
+    model = _convert(network)
+    if half:
+        _store_half(model)
+    for key, value in {"recipe": recipe.to_yaml(), "card": card_text(card)}.items():
+        model.metadata_props.add(key=key, value=value)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        difference = _disagreement(network, temporary)
+        if difference > TOLERANCE:
+            raise UserError(f"{path}: not written: onnxruntime's logits differ from torch's by {difference:.1e}")
+    logger.info("%s agrees with torch to %.1e", path, difference)
+    return difference
+
+
+def _plain(network: Network, *, half: bool) -> Network:
+    """A copy on the CPU for tracing; with `half`, the weights that the file will give back."""
+    network = copy.deepcopy(network).cpu().eval()
+    for layer in network.modules():
+        if getattr(layer, "inplace", False):
+            layer.inplace = False  # type: ignore[assignment] # tracing works in-place activations off one by one
+    if half:
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                parameter.data = parameter.data.half().float()
+    return network
+
+
+def _convert(network: Network) -> Any:
+    """The network as an onnx ModelProto."""
+    from torch.export import Dim  # noqa: PLC0415
+
+    rows, columns = Dim("rows", min=1, max=256), Dim("columns", min=1, max=256)
+    program = torch.onnx.export(
+        network,
+        (torch.zeros((2, 1, 128, 96), dtype=torch.uint8),),
+        dynamo=True,
+        optimize=False,  # it would fold batch normalisation into the weights
+        opset_version=OPSET,
+        input_names=["pictures"],
+        output_names=["logits"],
+        dynamic_shapes=({0: Dim("batch", min=1), 2: 32 * rows, 3: 32 * columns},),
+        verbose=False,
+    )
+    assert program is not None
+    model = program.model_proto
+    model.producer_name = "handbones"
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input):
+        del part.metadata_props[:]  # where in torch's source each node comes from
+    for node in model.graph.node:
+        node.doc_string = ""
+    return model
+
+
+def _store_half(model: Any) -> None:
+    """Store weights of two and more axes as float16, each with a node that casts it back."""
+    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
+
+    casts = {}
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1:
+            values = numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+            casts[tensor.name] = f"{tensor.name}.float32"
+    for node in model.graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = casts.get(name, name)
+    nodes = [helper.make_node("Cast", [name], [cast], to=TensorProto.FLOAT) for name, cast in casts.items()]
+    nodes += model.graph.node
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _disagreement(network: nn.Module, path: Path) -> float:
+    """Largest difference of logits on noise of two sizes, as a share of the largest logit (at least 1)."""
+    import onnxruntime  # noqa: PLC0415
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for shape in ((1, 1, 256, 256), (2, 1, 160, 288)):
+        pictures = rng.integers(0, 256, shape, np.uint8)
+        ours: npt.NDArray[np.float32] = session.run(None, {"pictures": pictures})[0]
+        with torch.no_grad():
+            theirs = network(torch.from_numpy(pictures)).numpy()
+        worst = max(worst, float(np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max())))
+    return worst
