@@ -1,0 +1,261 @@
+"""The cases under one root: found, paired and checked, with every problem told in one go.
+
+Layouts: the competition's (`train/DCM/ID001/*.png`, `train/outputs_json/ID001/*.json`, `test/DCM/...`,
+`meta_data.xlsx`) or one of its two parts; flat (`images/`, `labels/`); a folder of pictures; one picture.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from handbones.errors import UserError
+from handbones.files import explain
+from handbones.labels import Labels, load_labels, read_labels
+from handbones.metadata import Metadata, read_metadata, write_metadata
+from handbones.radiograph import FORMATS, PICTURE_SUFFIXES, Radiograph, load_radiograph, picture_size, quick_check
+from handbones.sides import Side, detect_side, side_from_labels, side_from_name, wrist_tilt
+
+__all__ = [
+    "Case",
+    "Collection",
+    "Metadata",
+    "Problem",
+    "detect_side",
+    "open_collection",
+    "side_of",
+    "wrist_tilt",
+    "write_metadata",
+]
+
+Split = Literal["train", "test"]
+METADATA_FILE = "meta_data.xlsx"
+_MOST_LINES = 20
+
+
+@dataclass(frozen=True)
+class Case:
+    """One radiograph on disk with its labels (or none) and what is known of the person."""
+
+    image: Path
+    labels: Path | None
+    person: str
+    split: Split
+    side: Side | None = None
+    """As the file name tells; `side_of` looks further."""
+    metadata: Metadata | None = None
+
+    @property
+    def name(self) -> str:
+        """File name with its ending, the `image_name` of a submission."""
+        return self.image.name
+
+    @property
+    def stem(self) -> str:
+        return self.image.stem
+
+    def load(self) -> tuple[Radiograph, Labels | None]:
+        """Read both files. Raises `UserError`."""
+        radiograph = load_radiograph(self.image)
+        size = radiograph.height, radiograph.width
+        return radiograph, load_labels(self.labels, size) if self.labels else None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one file; as text one line that begins with its path."""
+
+    path: Path
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Cases sorted as the competition sorts them (training before test, then by path), and what is wrong."""
+
+    root: Path
+    cases: list[Case]
+    problems: list[Problem]
+
+    @property
+    def labelled(self) -> list[Case]:
+        return [case for case in self.cases if case.labels is not None]
+
+    @property
+    def test(self) -> list[Case]:
+        return [case for case in self.cases if case.split == "test"]
+
+    @property
+    def people(self) -> list[str]:
+        return sorted({case.person for case in self.cases})
+
+
+@dataclass
+class _Pair:
+    """The files of one case as found, and what is wrong with them."""
+
+    image: Path | None
+    labels: Path | None
+    person: str
+    split: Split
+    problems: list[Problem] = field(default_factory=list)
+
+
+def open_collection(root: str | os.PathLike[str], *, strict: bool = True, deep: bool = False) -> Collection:
+    """Find, pair and check the cases under `root`.
+
+    The quick check reads the headers of pictures and all labels; `deep` also decodes every picture. With `strict`,
+    problems raise one `UserError` that lists them; otherwise cases with a problem are left out and the problems are
+    in the collection. An empty or missing folder always raises.
+    """
+    root = Path(root)
+    try:
+        pairs = sorted(
+            _find(root), key=lambda pair: (pair.split == "test", (pair.image or pair.labels or root).as_posix())
+        )
+    except OSError as error:
+        raise explain(error, error.filename or root, "read") from error
+    if not any(pair.image for pair in pairs):
+        raise UserError(
+            f"{root}: no pictures in it: give a folder with train/DCM, with images/, or with {FORMATS} files"
+        )
+    with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
+        list(pool.map(lambda pair: _check(pair, deep), pairs))
+    _check_names(pairs)
+    people, problems = _people(root)
+    problems += [problem for pair in pairs for problem in pair.problems]
+    if strict and problems:
+        raise UserError(_in_one_message(root, problems))
+    good = [pair for pair in pairs if not pair.problems]
+    return Collection(root, [_case(pair, people) for pair in good], problems)
+
+
+def side_of(case: Case) -> Side | None:
+    """The side from the name, else from the labels, else from the picture, else None."""
+    if case.side is not None:
+        return case.side
+    side = side_from_labels(load_labels(case.labels)) if case.labels else None
+    return side or detect_side(load_radiograph(case.image).to_uint8())
+
+
+def _find(root: Path) -> Iterator[_Pair]:
+    """The pairs of the layout at hand, in the competition's order."""
+    if not root.is_dir():
+        if root.is_file() and root.suffix.lower() not in PICTURE_SUFFIXES and quick_check(root):
+            raise UserError(f"{root}: neither a folder nor a picture ({FORMATS})")
+        root.stat()  # raises if there is nothing
+        beside = root.with_suffix(".json")
+        yield _pair(root, beside if beside.is_file() else None, root.parent)
+    elif any((root / split / "DCM").is_dir() for split in ("train", "test")):
+        yield from _match(root / "train" / "DCM", root / "train" / "outputs_json", "train")
+        yield from _match(root / "test" / "DCM", root / "test" / "outputs_json", "test")
+    elif (root / "DCM").is_dir():
+        yield from _match(root / "DCM", root / "outputs_json")
+    elif (root / "images").is_dir():
+        yield from _match(root / "images", root / "labels")
+    else:
+        labels_beside = _files(root, frozenset({".json"}))
+        for key, images in _files(root, PICTURE_SUFFIXES).items():
+            labels = labels_beside.get(key, [None])[0]
+            for image in images:
+                yield _pair(image, labels, root)
+
+
+def _match(images_folder: Path, labels_folder: Path, split: Split | None = None) -> Iterator[_Pair]:
+    """Pictures and label files matched by sub-folder and stem; without the folder of labels there are none to miss."""
+    labelled = labels_folder.is_dir()
+    images = _files(images_folder, PICTURE_SUFFIXES)
+    labels = _files(labels_folder, frozenset({".json"}))
+    for (place, stem), paths in images.items():
+        partner = labels.get((place, stem), [None])[0]
+        for image in paths:
+            pair = _pair(image, partner, images_folder, split or ("train" if labelled else "test"))
+            if labelled and partner is None:
+                pair.problems.append(Problem(image, f"no labels: expected {labels_folder / place / stem}.json"))
+            yield pair
+    for (place, stem), paths in labels.items():
+        if (place, stem) not in images:
+            problem = Problem(paths[0], f"labels of no picture: expected {images_folder / place / stem}.png")
+            yield _Pair(None, paths[0], "", split or "train", [problem])
+
+
+def _pair(image: Path, labels: Path | None, folder: Path, split: Split | None = None) -> _Pair:
+    """The person is the first sub-folder, or, where pictures lie side by side, the stem without the side."""
+    inside = image.relative_to(folder).parts
+    person = inside[0] if len(inside) > 1 else re.sub(r"[_-][lr]$", "", image.stem, flags=re.IGNORECASE)
+    return _Pair(image, labels, person, split or ("train" if labels else "test"))
+
+
+def _files(folder: Path, suffixes: frozenset[str]) -> dict[tuple[str, str], list[Path]]:
+    """Files under a folder, if it exists, by sub-folder and stem; hidden ones are left out."""
+    found: dict[tuple[str, str], list[Path]] = {}
+    if folder.is_dir():
+        for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+            folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+            for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
+                if path.suffix.lower() in suffixes:
+                    key = path.parent.relative_to(folder).as_posix(), path.stem
+                    found.setdefault(key, []).append(path)
+    return found
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _check(pair: _Pair, deep: bool) -> None:
+    """Look into the files of a pair and note what is wrong."""
+    size = None
+    if pair.image:
+        try:
+            radiograph = load_radiograph(pair.image) if deep else None
+            size = (radiograph.height, radiograph.width) if radiograph else picture_size(pair.image)
+        except UserError as error:
+            pair.problems.append(Problem(pair.image, str(error).removeprefix(f"{pair.image}: ")))
+    if pair.labels:
+        _, faults = read_labels(pair.labels, size)
+        pair.problems += [Problem(pair.labels, fault) for fault in faults]
+
+
+def _check_names(pairs: list[_Pair]) -> None:
+    """A submission and the results know a picture by its name alone, so a name may come once in a split."""
+    seen: dict[tuple[Split, str], Path] = {}
+    for pair in pairs:
+        if pair.image:
+            first = seen.setdefault((pair.split, pair.image.stem), pair.image)
+            if first is not pair.image:
+                pair.problems.append(Problem(pair.image, f"has the same name as {first}: rename or remove one"))
+
+
+def _people(root: Path) -> tuple[dict[int, Metadata], list[Problem]]:
+    """The metadata beside the pictures or, for a part of the competition's folder, one level up."""
+    for folder in (root, root.parent) if (root / "DCM").is_dir() else (root,):
+        path = folder / METADATA_FILE
+        if path.is_file():
+            try:
+                return read_metadata(path), []
+            except UserError as error:
+                return {}, [Problem(path, str(error).removeprefix(f"{path}: "))]
+    return {}, []
+
+
+def _case(pair: _Pair, people: dict[int, Metadata]) -> Case:
+    assert pair.image is not None
+    number = re.search(r"\d+", pair.person)
+    metadata = people.get(int(number[0])) if number else None
+    return Case(pair.image, pair.labels, pair.person, pair.split, side_from_name(pair.image.stem), metadata)
+
+
+def _in_one_message(root: Path, problems: list[Problem]) -> str:
+    if len(problems) == 1:
+        return str(problems[0])
+    lines = [str(problem) for problem in problems[:_MOST_LINES]]
+    if len(problems) > _MOST_LINES:
+        lines.append(f"... and {len(problems) - _MOST_LINES} more")
+    return "\n  ".join([f"{root}: {len(problems)} problems with the files:", *lines])

@@ -1,0 +1,137 @@
+"""Age, sex, weight and height of the people of a collection: the competition's `meta_data.xlsx`, in and out."""
+
+import io
+import math
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from handbones.errors import UserError
+from handbones.files import explain, write_bytes
+
+COLUMNS = ("ID", "나이", "성별", "체중(몸무게)", "키(신장)", "Unnamed: 5")
+"""The competition's column names: ID, age, sex, weight, height and, under no name, a remark."""
+
+# Excel writes control characters that slipped into a cell as _x0008_ and the like.
+_JUNK = re.compile(r"_x[0-9A-Fa-f]{4}_|[\x00-\x1f\x7f\ufeff]")
+_NAMES = {
+    "age": ("나이", "age"),
+    "sex": ("성별", "sex", "gender"),
+    "weight": ("체중", "몸무게", "weight"),
+    "height": ("신장", "키", "height"),
+    "remark": ("unnamed", "remark", "비고"),
+}
+_SEXES: dict[str, Literal["F", "M"]] = {"f": "F", "w": "F", "여": "F", "m": "M", "남": "M"}
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is known of a person; None where it is not."""
+
+    age: float | None = None
+    """Years."""
+    sex: Literal["F", "M"] | None = None
+    weight: float | None = None
+    """Kilograms."""
+    height: float | None = None
+    """Centimetres."""
+    remark: str | None = None
+    """For example `네일있음`, nail varnish or nail tips."""
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[int, Metadata]:
+    """Read the table of people by ID; cells that make no sense become None. Raises `UserError`."""
+    from openpyxl import load_workbook  # noqa: PLC0415 only where there is such a file
+
+    try:
+        workbook = load_workbook(io.BytesIO(Path(path).read_bytes()), read_only=True, data_only=True)
+        rows = list(workbook.worksheets[0].iter_rows(values_only=True))
+    except OSError as error:
+        raise explain(error, path, "read") from error
+    except Exception as error:  # openpyxl raises many kinds for broken files
+        raise UserError(f"{path}: cannot be read as an Excel table: save it again as .xlsx") from error
+    header = next((i for i, row in enumerate(rows) if "id" in map(_name, row)), None)
+    if header is None:
+        raise UserError(f"{path}: no column 'ID': the columns must be {', '.join(COLUMNS)}")
+    columns = _columns([_name(cell) for cell in rows[header]])
+    people = {}
+    for row in rows[header + 1 :]:
+        cells = {field: row[i] for field, i in columns.items() if i < len(row)}
+        number = re.search(r"\d+", _text(cells["id"]))
+        if number:
+            people[int(number[0])] = Metadata(
+                age=_number(cells.get("age")),
+                sex=_SEXES.get(_text(cells.get("sex"))[:1].lower()),
+                weight=_number(cells.get("weight")),
+                height=_number(cells.get("height")),
+                remark=_text(cells.get("remark")) or None,
+            )
+    return people
+
+
+def write_metadata(path: str | os.PathLike[str], rows: Iterable[tuple[int, Metadata]]) -> None:
+    """Write (ID, metadata) rows as an .xlsx in exactly the competition's columns, atomically.
+
+    The same rows give the same bytes.
+    """
+    from openpyxl import Workbook  # noqa: PLC0415 only where there is such a file
+
+    workbook = Workbook()
+    sheet = workbook.active
+    sheet.title = "Sheet1"
+    sheet.append(COLUMNS)
+    for number, person in rows:
+        figures = [_whole(value) for value in (person.age, person.weight, person.height)]
+        sheet.append([number, figures[0], person.sex, figures[1], figures[2], person.remark])
+    buffer = io.BytesIO()
+    workbook.save(buffer)
+    write_bytes(path, _without_times(buffer))
+
+
+def _columns(names: Sequence[str]) -> dict[str, int]:
+    """Field to position; the unnamed column after the others is the remark."""
+    columns = {"id": names.index("id")}
+    for field, known in _NAMES.items():
+        for i, name in enumerate(names):
+            if i not in columns.values() and any(word in name for word in known):
+                columns.setdefault(field, i)
+    blank = [i for i, name in enumerate(names) if not name and i > max(columns.values())]
+    if blank:
+        columns.setdefault("remark", blank[0])
+    return columns
+
+
+def _text(cell: Any) -> str:
+    return "" if cell is None else _JUNK.sub("", str(cell)).strip()
+
+
+def _name(cell: Any) -> str:
+    return _text(cell).lower()
+
+
+def _number(cell: Any) -> float | None:
+    match = re.search(r"\d+(?:[.,]\d+)?", _text(cell))
+    value = float(match[0].replace(",", ".")) if match else math.nan
+    return value if math.isfinite(value) and value > 0 else None
+
+
+def _whole(value: float | None) -> float | int | None:
+    return int(value) if value is not None and float(value).is_integer() else value
+
+
+def _without_times(workbook: io.BytesIO) -> bytes:
+    """The zip archive that an .xlsx is, with the times of writing set to a fixed one."""
+    moment = datetime(2000, 1, 1)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(workbook) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "docProps/core.xml":
+                content = re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"%b" % f"{moment:%FT%TZ}".encode(), content)
+            new.writestr(zipfile.ZipInfo(name, moment.timetuple()[:6]), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()

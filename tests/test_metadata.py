@@ -1,0 +1,69 @@
+"""The competition's table of people: its junk is read through, and ours is read by everybody."""
+
+from pathlib import Path
+
+import pytest
+from openpyxl import Workbook
+
+from handbones.errors import UserError
+from handbones.metadata import COLUMNS, Metadata, read_metadata, write_metadata
+
+
+def table(path: Path, *rows: tuple[object, ...]) -> Path:
+    workbook = Workbook()
+    for row in rows:
+        workbook.active.append(row)
+    workbook.save(path)
+    return path
+
+
+def test_junk_units_and_words_are_read_through(tmp_path: Path) -> None:
+    path = table(
+        tmp_path / "meta_data.xlsx",
+        ("ID", "나이", "성별", "체중(몸무게)", "키(신장)", None),
+        (1, 31, "F_x0008_", 55.5, "162 cm", None),
+        ("ID002", "42", "_x0008_남", None, "abc", "네일있음"),
+        (3.0, None, "?", 0, "170,5", None),
+        (None, 1, "M", 1, 1, None),
+    )
+    assert read_metadata(path) == {
+        1: Metadata(31, "F", 55.5, 162),
+        2: Metadata(42, "M", None, None, "네일있음"),
+        3: Metadata(None, None, None, 170.5),
+    }
+
+
+def test_columns_in_another_order_and_in_english(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.xlsx", ("people of the study",), ("Sex", "Height", "ID", "Age"), ("m", 180, 7, 50))
+    assert read_metadata(path) == {7: Metadata(50, "M", None, 180)}
+
+
+def test_written_tables_are_read_back_by_us_and_by_pandas(tmp_path: Path) -> None:
+    people = {5: Metadata(20, "F", 50, 160.5), 6: Metadata(None, "M", None, None, "네일있음")}
+    path = tmp_path / "meta_data.xlsx"
+    write_metadata(path, people.items())
+    assert read_metadata(path) == people
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_excel(path)
+    assert tuple(frame.columns) == COLUMNS
+    assert frame["ID"].tolist() == [5, 6]
+    assert frame["성별"].tolist() == ["F", "M"]
+    assert frame["나이"].iloc[0] == 20
+
+
+def test_same_rows_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(1, Metadata(20, "F"))]
+    write_metadata(tmp_path / "a.xlsx", rows)
+    monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
+    write_metadata(tmp_path / "b.xlsx", rows)
+    assert (tmp_path / "a.xlsx").read_bytes() == (tmp_path / "b.xlsx").read_bytes()
+
+
+def test_a_table_without_ids_and_no_table(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.xlsx: no column 'ID'"):
+        read_metadata(table(tmp_path / "a.xlsx", ("name", "age"), ("x", 1)))
+    (tmp_path / "b.xlsx").write_text("ID,age")
+    with pytest.raises(UserError, match="cannot be read as an Excel table"):
+        read_metadata(tmp_path / "b.xlsx")
+    with pytest.raises(UserError, match="no such file"):
+        read_metadata(tmp_path / "c.xlsx")
