@@ -1,0 +1,226 @@
+"""The course of a training: how far it is, when to validate and to save, which model is best."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from handbones.anatomy import BONES
+from handbones.learning.validation import Scores
+from handbones.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a training is."""
+
+    step: int
+    epoch: float
+    """Passes over the training cases; 0 where there are only phantoms."""
+    minutes: float
+    progress: float
+    """Share of the budget that is used up, 0 to 1."""
+    loss: float
+    """Mean since the last report; NaN before the first step."""
+    rate: float
+    """Training pictures a second since the last report."""
+    wait: float
+    """Share of that time that the network waited for samples."""
+    dice: float
+    """Mean Dice of the latest validation; NaN before the first."""
+    best: float
+    """Highest mean Dice so far; NaN before the first validation."""
+
+
+class Watch:
+    """What a training tells; this one keeps quiet."""
+
+    def said(self, text: str) -> None:
+        """Something worth a line."""
+
+    def stepped(self, state: State) -> None:
+        """The network has learnt a little more; called at most twice a second."""
+
+    def validated(self, state: State, bones: dict[str, float]) -> None:
+        """Mean Dice by bone of a validation that is over."""
+
+
+class Course(Callback):
+    """Runs validation and checkpoints when they are due, and ends the training with its budget."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        pass_steps: int,
+        *,
+        validate: Callable[[], Scores],
+        checkpoint: Callable[[], None],
+        record: Callable[[State, Scores, bool], None],
+        watch: Watch,
+    ) -> None:
+        """`pass_steps` make a pass over the cases (0: there are none).
+
+        `record` is called after a validation; its last argument says whether the model is the best so far.
+        """
+        self.recipe = recipe
+        self.pass_steps = pass_steps
+        self.validate, self.checkpoint, self.record = validate, checkpoint, record
+        self.watch = watch
+        self.interrupted = False
+        self.history: list[dict[str, float]] = []
+        self.step = 0
+        self._earlier = 0.0  # seconds of training in the sessions before this one
+        self._validated = (0, 0.0)  # step and seconds of the last validation
+        self._dice = self._best = math.nan
+        self._meter = _Meter()
+        self._clock = time.monotonic()
+        self._saved = self._clock
+
+    @property
+    def seconds(self) -> float:
+        """Time in training, that before a resume included."""
+        return self._earlier + time.monotonic() - self._clock
+
+    @property
+    def total_steps(self) -> int | None:
+        """Steps that the budget allows; None where only time is limited."""
+        training = self.recipe.training
+        limits = [training.steps] if training.steps else []
+        if training.epochs:
+            limits.append(max(1, round(training.epochs * self.pass_steps)))
+        return min(limits) if limits else None
+
+    def progress(self) -> float:
+        """Share of the budget that is used up, 0 to 1."""
+        minutes, steps = self.recipe.training.minutes, self.total_steps
+        by_time = self.seconds / 60 / minutes if minutes else 0.0
+        return min(1.0, max(by_time, self.step / steps if steps else 0.0))
+
+    def state(self) -> State:
+        """Where the training is now."""
+        epoch = self.step / self.pass_steps if self.pass_steps else 0.0
+        loss, rate, wait = self._meter.read()
+        progress = self.progress()
+        return State(self.step, epoch, self.seconds / 60, progress, loss, rate, wait, self._dice, self._best)
+
+    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._clock = self._saved = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self.step = trainer.global_step
+        self._meter.restart()
+        trainer.should_stop = self.progress() >= 1  # a resume of a run that is over
+
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._meter.begin()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._meter.end(outputs["loss"], len(batch["pictures"]), trainer.accumulate_grad_batches)
+        if trainer.global_step == self.step:
+            return  # in the middle of a step that several batches make
+        self.step = trainer.global_step
+        done = self.progress() >= 1
+        if self._meter.due() or done:
+            self.watch.stepped(self._report())
+        if not self.interrupted and (done or self._validation_due()):
+            self.run_validation()
+        over = done or self.interrupted
+        if over or time.monotonic() - self._saved > 60 * self.recipe.training.checkpoint_minutes:
+            self._saved = time.monotonic()
+            self.checkpoint()
+        trainer.should_stop = over
+
+    def run_validation(self) -> None:
+        """Validate now and have the outcome recorded."""
+        scores = self.validate()
+        self._dice = float(scores.mean())
+        better = not self._dice <= self._best
+        self._best = self._dice if better else self._best
+        self._validated = (self.step, self.seconds)
+        state = self.state()
+        self.history.append(asdict(state))
+        self.record(state, scores, better)
+        self.watch.validated(state, dict(zip(BONES, scores.mean(axis=0).tolist(), strict=True)))
+        self._meter.restart()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "seconds": self.seconds,
+            "validated": list(self._validated),
+            "dice": self._dice,
+            "best": self._best,
+            "history": self.history,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._earlier = state_dict["seconds"]
+        self._validated = (state_dict["validated"][0], state_dict["validated"][1])
+        self._dice, self._best = state_dict["dice"], state_dict["best"]
+        self.history = state_dict["history"]
+
+    def on_save_checkpoint(self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["random"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            checkpoint["random_cuda"] = torch.cuda.get_rng_state()
+
+    def on_load_checkpoint(self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        torch.set_rng_state(checkpoint["random"].cpu())
+        if "random_cuda" in checkpoint and torch.cuda.is_available():
+            torch.cuda.set_rng_state(checkpoint["random_cuda"].cpu())
+
+    def _report(self) -> State:
+        state = self.state()
+        self._meter.restart()
+        return state
+
+    def _validation_due(self) -> bool:
+        due = self.recipe.validation
+        step, seconds = self._validated
+        steps = [due.steps] if due.steps else []
+        if due.epochs and self.pass_steps:
+            steps.append(max(1, round(due.epochs * self.pass_steps)))
+        by_step = bool(steps) and self.step - step >= min(steps)
+        return by_step or (due.minutes is not None and self.seconds - seconds >= 60 * due.minutes)
+
+
+class _Meter:
+    """Loss, speed and waiting since the last report. Losses stay on their device until they are asked for."""
+
+    EVERY = 0.5
+    """Seconds between reports."""
+
+    def __init__(self) -> None:
+        self.last = (math.nan, 0.0, 0.0)
+        self.restart()
+
+    def restart(self) -> None:
+        self.start = self.ended = time.monotonic()
+        self.losses: list[torch.Tensor] = []
+        self.samples = 0
+        self.waited = 0.0
+
+    def begin(self) -> None:
+        self.waited += time.monotonic() - self.ended
+
+    def end(self, loss: torch.Tensor, samples: int, accumulate: int) -> None:
+        self.ended = time.monotonic()
+        self.losses.append(loss.detach() * accumulate)  # Lightning has divided it
+        self.samples += samples
+
+    def due(self) -> bool:
+        return time.monotonic() - self.start >= self.EVERY
+
+    def read(self) -> tuple[float, float, float]:
+        """Mean loss, samples a second, share of the time spent waiting; those of the last report if there are none."""
+        if self.losses:
+            passed = max(time.monotonic() - self.start, 1e-9)
+            loss = float(np.mean([float(value) for value in self.losses]))
+            self.last = (loss, self.samples / passed, self.waited / passed)
+        return self.last

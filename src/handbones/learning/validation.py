@@ -1,0 +1,128 @@
+"""Dice of whole pictures at their own size, while training.
+
+Logits are enlarged bone by bone inside their bounding boxes and compared with the packed truth there; nothing of the
+size 29 x height x width is ever made.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from handbones.anatomy import BONES
+from handbones.collection import Case
+from handbones.dice import dice_from_counts
+from handbones.inference.frame import Frame, Gray, Logits
+from handbones.inference.masks import crop_masks
+from handbones.labels import Packed, Points, load_labels, rasterise
+from handbones.learning.dataset import PictureCache, phantom_seed, render_phantom, start_worker
+from handbones.recipe import Recipe
+
+Scores = npt.NDArray[np.float64]
+"""(pictures, 29) Dice."""
+
+_FIRST_PHANTOM = 2**48
+"""Validation phantoms have numbers that no training run reaches."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture on the network's canvas, and the truth at the picture's own size."""
+
+    canvas: Gray
+    frame: Frame
+    truth: Packed
+    areas: npt.NDArray[np.int64]
+    """Pixels of each bone in the truth, (29,)."""
+
+
+class ValidationSet(Dataset[Item]):
+    """The cases that validate, or the recipe's validation phantoms where there are none.
+
+    Canvases are kept in memory: they are small, and decoding a large picture costs more than the network.
+    """
+
+    def __init__(self, recipe: Recipe, cases: Sequence[Case], cache: PictureCache) -> None:
+        self.recipe = recipe
+        self.cases = cases[: recipe.validation.limit]
+        self.cache = cache
+        self._kept: dict[int, tuple[Gray, Frame, tuple[int, int], Sequence[Sequence[Points]] | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self.cases) or min(self.recipe.phantoms.validation, self.recipe.validation.limit or 2**31)
+
+    def __getitem__(self, index: int) -> Item:
+        if index not in self._kept:
+            self._kept[index] = self._prepare(index)
+        canvas, frame, (height, width), outlines = self._kept[index]
+        if outlines is not None:
+            truth = rasterise(outlines, height, width)
+        else:
+            labels = self.cases[index].labels
+            assert labels is not None
+            truth = load_labels(labels).masks(height, width)
+        return Item(canvas, frame, truth, _areas(truth))
+
+    def _prepare(self, index: int) -> tuple[Gray, Frame, tuple[int, int], Sequence[Sequence[Points]] | None]:
+        recipe = self.recipe
+        if self.cases:
+            picture, outlines = self.cache.load(self.cases[index]), None
+        else:
+            seed = phantom_seed(recipe.training.seed, _FIRST_PHANTOM + index)
+            picture, outlines = render_phantom(seed, recipe.phantoms.profile, recipe.phantoms.validation_size)
+        height, width = picture.shape
+        frame = Frame.fit(height, width, recipe.input.size, recipe.network.stride)
+        return frame.place(picture), frame, (height, width), outlines
+
+
+def validation_loader(dataset: ValidationSet, workers: int) -> DataLoader[list[Item]]:
+    """Lists of `validation.batch` items, in order."""
+    return DataLoader(
+        dataset,
+        batch_size=dataset.recipe.validation.batch,
+        num_workers=workers,
+        collate_fn=list,
+        persistent_workers=workers > 0,
+        worker_init_fn=start_worker,
+        generator=torch.Generator(),
+    )
+
+
+def validate(forward: Callable[[Tensor], Tensor], batches: DataLoader[list[Item]], threshold: float) -> Scores:
+    """Dice of every picture and bone, (pictures, 29); `forward` maps (N, 1, H, W) uint8 to logits on any device."""
+    scores: list[npt.NDArray[np.float64]] = []
+    pending: list[Future[npt.NDArray[np.float64]]] = []
+    with torch.no_grad(), ThreadPoolExecutor(max_workers=2) as pool:
+        for items in batches:
+            for _, same in groupby(items, key=lambda item: item.canvas.shape):
+                group = list(same)
+                canvases = torch.from_numpy(np.stack([item.canvas for item in group]))
+                logits = forward(canvases[:, None]).float().cpu().numpy()
+                # The pictures of one pass through the network are compared during the next.
+                scores += [row.result() for row in pending]
+                pending = [pool.submit(score, *pair, threshold) for pair in zip(logits, group, strict=True)]
+        scores += [row.result() for row in pending]
+    return np.array(scores)
+
+
+def score(logits: Logits, item: Item, threshold: float) -> npt.NDArray[np.float64]:
+    """Dice of the 29 bones of one picture, from the logits of its canvas."""
+    height, width = item.truth.shape
+    crops = crop_masks(item.frame.cut(logits), height, width, threshold)
+    both, found = np.zeros((2, len(crops)))
+    for bone, (top, left, mask) in enumerate(crops):
+        window = item.truth[top : top + mask.shape[0], left : left + mask.shape[1]]
+        both[bone] = np.count_nonzero(window[mask] & np.uint32(1 << bone))
+        found[bone] = np.count_nonzero(mask)
+    return dice_from_counts(both, found, item.areas)
+
+
+def _areas(truth: Packed) -> npt.NDArray[np.int64]:
+    words = truth[truth != 0]
+    return np.array([np.count_nonzero(words & np.uint32(1 << bone)) for bone in range(len(BONES))])

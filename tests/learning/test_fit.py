@@ -1,0 +1,136 @@
+"""A training end to end on drawn hands of 64 pixels: the run folder, exact resume, interruption."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from drawn import write_collection
+from handbones.bundle import load_bundle
+from handbones.collection import open_collection
+from handbones.errors import UsageError, UserError
+from handbones.learning.course import State, Watch
+from handbones.learning.export import load_network
+from handbones.learning.fit import Outcome, fit
+from handbones.recipe import Recipe, load_recipe
+
+pytestmark = pytest.mark.train
+
+TINY = [
+    "network.encoder=test_efficientnet.r160_in1k",
+    "network.weights=none",
+    "input.size=64",
+    "training.minutes=null",
+    "training.steps=4",
+    "training.batch=2",
+    "training.workers=0",
+    "validation.minutes=null",
+    "validation.steps=2",
+    "data.folds=3",
+]
+
+
+class Interrupter(Watch):
+    """Presses Ctrl-C at the first validation."""
+
+    def validated(self, state: State, bones: dict[str, float]) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def tiny(*overrides: str) -> Recipe:
+    return load_recipe("small", [*TINY, *overrides])
+
+
+@pytest.fixture
+def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the ONNX file, which takes seconds."""
+    monkeypatch.setattr("handbones.learning.fit.export_onnx", lambda *_, **__: 0.0)
+
+
+@pytest.fixture(scope="module")
+def run(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    out = tmp_path_factory.mktemp("run") / "run"
+    return out, fit(tiny(), out, open_collection(drawn))
+
+
+def test_run_folder_holds_what_it_promises(run: tuple[Path, Outcome]) -> None:
+    out, outcome = run
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["bundle", "cases.json", "history.csv", "last.ckpt", "recipe.yaml"]
+    parts = sorted(path.name for path in outcome.bundle.iterdir())
+    assert parts == ["card.json", "model.onnx", "model.safetensors", "recipe.yaml"]
+    assert len((out / "history.csv").read_text().splitlines()) == 3
+    card = load_bundle(out).card
+    assert card["scores"]["dice"] == pytest.approx(outcome.state.best, abs=1e-5)
+    cases = json.loads((out / "cases.json").read_text())
+    train, valid = ({name.split("/")[0] for name in cases[part]} for part in ("train", "validation"))
+    assert not train & valid
+
+
+@pytest.mark.usefixtures("no_export")
+def test_interrupted_run_leaves_a_model_and_resumes_to_the_same_weights(
+    run: tuple[Path, Outcome], drawn: Path, tmp_path: Path
+) -> None:
+    straight = torch.load(run[0] / "last.ckpt", weights_only=True)["state_dict"]
+    out = tmp_path / "run"
+    first = fit(tiny(), out, open_collection(drawn), watch=Interrupter())
+    assert first.interrupted and first.state.step == 2
+    assert load_bundle(out).card["training"]["steps"] == 2
+    second = fit(tiny(), out, open_collection(drawn), resume=True)
+    assert not second.interrupted and second.state.step == 4
+    resumed = torch.load(out / "last.ckpt", weights_only=True)["state_dict"]
+    assert straight.keys() == resumed.keys()
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    assert (out / "history.csv").read_text().count("\n") == 3
+    third = fit(tiny(), out, open_collection(drawn), resume=True)
+    assert third.state.step == 4
+
+
+@pytest.mark.usefixtures("no_export")
+def test_accumulated_batches_resume_to_the_same_weights(drawn: Path, tmp_path: Path) -> None:
+    recipe = tiny("training.batch=1", "training.accumulate=2", "training.steps=3", "validation.steps=1")
+    fit(recipe, tmp_path / "a", open_collection(drawn))
+    fit(recipe, tmp_path / "b", open_collection(drawn), watch=Interrupter())
+    fit(recipe, tmp_path / "b", open_collection(drawn), resume=True)
+    a, b = (torch.load(tmp_path / run / "last.ckpt", weights_only=True)["state_dict"] for run in "ab")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_workers_do_not_change_a_run(run: tuple[Path, Outcome], drawn: Path, tmp_path: Path) -> None:
+    fit(tiny("training.workers=2"), tmp_path / "run", open_collection(drawn))
+    a, b = (torch.load(out / "last.ckpt", weights_only=True)["state_dict"] for out in (run[0], tmp_path / "run"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_starts_from_a_bundle(run: tuple[Path, Outcome], drawn: Path, tmp_path: Path) -> None:
+    recipe = tiny("optimiser.lr=1e-9", "training.steps=1")
+    outcome = fit(recipe, tmp_path / "run", open_collection(drawn), init=run[0] / "bundle" / "model.onnx")
+    old, new = (load_network(load_bundle(bundle)).body.state_dict() for bundle in (run[0], outcome.bundle))
+    name = "segmentation_head.0.weight"
+    torch.testing.assert_close(old[name], new[name], atol=1e-6, rtol=0)
+    with pytest.raises(UserError, match="another network"):
+        fit(tiny("network.stride=4"), tmp_path / "other", open_collection(drawn), init=run[0])
+
+
+def test_refusals_are_one_line(run: tuple[Path, Outcome], drawn: Path, tmp_path: Path) -> None:
+    collection = open_collection(drawn)
+    with pytest.raises(UserError, match="add --resume"):
+        fit(tiny(), run[0], collection)
+    with pytest.raises(UserError, match="nothing to resume"):
+        fit(tiny(), tmp_path / "none", collection, resume=True)
+    with pytest.raises(UsageError, match=r"another input\.size"):
+        fit(tiny("input.size=96"), run[0], collection, resume=True)
+    with pytest.raises(UserError, match="other cases"):
+        fit(tiny(), run[0], open_collection(write_collection(tmp_path / "more", people=4)), resume=True)
+    with pytest.raises(UsageError, match="nothing to learn from"):
+        fit(tiny(), tmp_path / "none")
+    with pytest.raises(UserError, match="fewer folds"):
+        fit(tiny("data.folds=4"), tmp_path / "none", collection)
