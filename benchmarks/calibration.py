@@ -1,0 +1,97 @@
+"""Phantoms against 288 real hands: areas, sizes, places, overlaps and wrist tilt of the 29 bones.
+
+    python benchmarks/calibration.py [--count 300] [--size 1024] [--json FILE]
+
+`handbones/phantom/calibration.json` holds the figures of the real hands. Prints a table; a ratio of 1 is a match.
+"""
+
+import argparse
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from importlib.resources import files
+
+import cv2
+import numpy as np
+
+from handbones.anatomy import BONES, INDEX
+from handbones.labels import unpack
+from handbones.phantom.make import draw_geometry
+from handbones.phantom.settings import PRESETS
+
+REAL = json.loads((files("handbones.phantom") / "calibration.json").read_text())
+FULL = 2048
+
+
+def measure(seed: int, size: int) -> dict:
+    """Shares of the picture, centroids (thumb at the left), lengths, widths, overlaps of one phantom."""
+    phantom = draw_geometry(np.random.default_rng(seed), PRESETS["realistic"], size, size)
+    masks = unpack(phantom.packed).astype(bool)
+    if phantom.side == "left":
+        masks = masks[:, :, ::-1]
+    area = masks.reshape(29, -1).sum(1)
+    scale = FULL / size
+    rows = np.full((29, 5), np.nan)
+    for b in range(29):
+        if area[b]:
+            y, x = np.nonzero(masks[b])
+            points = cv2.findNonZero(masks[b].astype(np.uint8))
+            (_, sides, _) = cv2.minAreaRect(points)
+            rows[b] = 100 * area[b] / size**2, x.mean() * scale, y.mean() * scale, max(sides) * scale, min(sides) * scale
+    pairs = []
+    for entry in REAL["overlaps"]:
+        a, b = (masks[INDEX[label]] for label in entry["pair"])
+        pairs.append((a & b).sum() / max(1, (a | b).sum()))
+    count = masks.sum(0)
+    return {
+        "rows": rows,
+        "pairs": np.array(pairs),
+        "overlap": 100 * (count > 1).mean(),
+        "bone": 100 * (count > 0).mean(),
+        "tilt": phantom.pose.tilt,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    with ProcessPoolExecutor(2) as pool:
+        found = list(pool.map(measure, range(options.count), [options.size] * options.count, chunksize=10))
+    rows = np.stack([f["rows"] for f in found])
+    mean, sd = np.nanmean(rows, 0), np.nanstd(rows, 0)
+    print(f"{'bone':11s} {'area':>6s} {'real':>6s} {'ratio':>6s} | {'sd':>5s} {'real':>5s} | {'length':>6s} {'width':>6s} "
+          f"(ratio of medians) | x {'':>9s} y")  # fmt: skip
+    table = {}
+    for b, label in enumerate(BONES):
+        real = REAL["bones"][label]
+        area, centre = real["area_percent"], real["centroid_px"]
+        length = np.nanmedian(rows[:, b, 3]) / real["length_px"]["median"]
+        width = np.nanmedian(rows[:, b, 4]) / real["width_px"]["median"]
+        table[label] = {"area": mean[b, 0] / area["mean"], "length": length, "width": width}
+        print(
+            f"{label:11s} {mean[b, 0]:6.3f} {area['mean']:6.3f} {mean[b, 0] / area['mean']:6.2f} | "
+            f"{sd[b, 0] / mean[b, 0]:5.2f} {area['sd'] / area['mean']:5.2f} | {length:6.2f} {width:6.2f} | "
+            f"{mean[b, 1] - centre['x_mean']:+5.0f} ({sd[b, 1]:.0f}/{centre['x_sd']}) "
+            f"{mean[b, 2] - centre['y_mean']:+5.0f} ({sd[b, 2]:.0f}/{centre['y_sd']})"
+        )
+    pairs = np.stack([f["pairs"] for f in found])
+    overlaps = []
+    for k, entry in enumerate(REAL["overlaps"]):
+        mine = pairs[:, k].mean()
+        overlaps.append({"pair": entry["pair"], "mine": mine, "real": entry["iou_mean"]})
+        print(f"{' / '.join(entry['pair']):26s} IoU {mine:.3f} real {entry['iou_mean']:.3f} ratio {mine / entry['iou_mean']:.2f}")
+    tilt = np.percentile([f["tilt"] for f in found], [1, 5, 25, 50, 75, 95, 99]).round(1)
+    print("tilt p1 5 25 50 75 95 99:", tilt.tolist(), "real", list(REAL["hand_tilt_against_forearm_deg"].values()))
+    share = float(np.mean([f["bone"] for f in found])), float(np.mean([f["overlap"] for f in found]))
+    print(f"bone {share[0]:.1f} % of pixels (real {REAL['bone_pixels_percent_of_image']}), overlapping {share[1]:.2f} % "
+          f"(real {REAL['overlapping_pixels_percent_of_image']})")  # fmt: skip
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"bones": table, "overlaps": overlaps, "tilt": tilt.tolist()}, file, indent=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""One phantom: a person, a pose, a camera, the beam, the film; pixels and labels come from the same surfaces."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from handbones.anatomy import ANATOMY, BONES, INDEX
+from handbones.labels import Labels
+from handbones.phantom.film import detect, display, finish, process, transmit
+from handbones.phantom.frame import add_frame
+from handbones.phantom.person import Person, draw_person
+from handbones.phantom.pose import Pose, draw_pose, place_bones
+from handbones.phantom.projection import Body, Camera, bone_integral, build_body, masks
+from handbones.phantom.settings import REALISTIC, PhantomSettings
+from handbones.phantom.things import add_things
+from handbones.phantom.tissue import tissue_thickness
+from handbones.phantom.view import draw_camera
+from handbones.radiograph import Radiograph
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A synthetic radiograph with all that is known of it."""
+
+    pixels: NDArray[np.uint8]
+    """(h, w), bone bright unless inverted."""
+    packed: NDArray[np.uint32]
+    """(h, w) packed masks of the 29 bones."""
+    side: str
+    """`left` or `right`."""
+    person: Person
+    pose: Pose
+    camera: Camera
+
+
+def draw(
+    rng: Rng,
+    settings: PhantomSettings = REALISTIC,
+    height: int = 512,
+    width: int = 512,
+    *,
+    person: Person | None = None,
+    side: str | None = None,
+) -> Phantom:
+    """One phantom of the given size; a person and a side can be given to draw the same hand again."""
+    bare = draw_geometry(rng, settings, height, width, person=person, side=side)
+    pixels = _expose(rng, bare.body, bare.camera, settings, bare.side, bare.packed)
+    return Phantom(pixels, bare.packed, bare.side, bare.person, bare.pose, bare.camera)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A phantom before its exposure: bones in space, camera, masks without sesamoids and shutters."""
+
+    body: Body
+    packed: NDArray[np.uint32]
+    side: str
+    person: Person
+    pose: Pose
+    camera: Camera
+
+
+def draw_geometry(
+    rng: Rng, settings: PhantomSettings, height: int, width: int, *, person: Person | None = None, side: str | None = None
+) -> Geometry:
+    """Everything but the picture; `draw` with the same arguments shows the same hand."""
+    person = person or draw_person(rng, settings.population)
+    pose = draw_pose(rng, settings.pose, settings.population.joint_gap_mm_sd)
+    body = build_body(person, place_bones(person, pose))
+    view = settings.view if side is None else settings.view.model_copy(update={"left": float(side == "left")})
+    camera = draw_camera(rng, body, view, height, width)
+    side = "left" if np.linalg.det(camera.matrix[:, :2]) < 0 else "right"
+    return Geometry(body, masks(body, camera), side, person, pose, camera)
+
+
+def _expose(
+    rng: Rng, body: Body, camera: Camera, settings: PhantomSettings, side: str, packed: NDArray[np.uint32]
+) -> NDArray[np.uint8]:
+    """The picture; `packed` gains the sesamoids that are labelled and loses what a shutter hides."""
+    bone, bulk = bone_integral(rng, body, camera, settings.matter)
+    _add_sesamoids(rng, body, camera, settings, bone, bulk, packed)
+    tissue = tissue_thickness(rng, body, camera)
+    line, soft = transmit(rng, bone, bulk, tissue, settings.matter)
+    add_things(rng, line, tissue, body, camera, settings.things)
+    seen = detect(rng, line, settings.matter, settings.film, camera.px_per_mm)
+    seen = process(rng, seen, settings.film, camera.px_per_mm)
+    grey = display(rng, seen, bone, soft, settings.film)
+    hidden = add_frame(rng, grey, settings.frame, side)
+    packed[hidden] = 0
+    return finish(rng, grey, settings.film)
+
+
+def _add_sesamoids(
+    rng: Rng,
+    body: Body,
+    camera: Camera,
+    settings: PhantomSettings,
+    bone: NDArray[np.float32],
+    bulk: NDArray[np.float32],
+    packed: NDArray[np.uint32],
+) -> None:
+    """Ellipsoids beside the joints; those at the thumb belong to finger-3 where they touch it, if so chosen."""
+    labelled = rng.random() < settings.sesamoid_in_metacarpal
+    density = rng.uniform(*settings.matter.spongiosa_per_mm) * rng.uniform(1.1, 1.8)
+    for sesamoid in body.person.sesamoids:
+        b = INDEX[sesamoid.bone]
+        head = _head(b, body)
+        centre = body.placement.at[b] + body.placement.axes[b] @ (head + sesamoid.at)
+        x, y, _ = camera.project(centre[None], body.detector_z)[0]
+        radii = sesamoid.radii * camera.px_per_mm
+        thickness = _ellipsoid(camera, x, y, radii[:2], 2.0 * sesamoid.radii[2])
+        if thickness is None:
+            continue
+        box, mm = thickness
+        bone[box] += np.float32(density) * mm
+        bulk[box] += mm
+        own = np.uint32(1 << b)
+        covered = mm > 0.0
+        if sesamoid.bone == "finger-3" and labelled and (packed[box][covered] & own).any():
+            packed[box][covered] |= own
+
+
+def _head(b: int, body: Body) -> NDArray[np.float64]:
+    """The centre of a bone's distal joint in its own frame, mm."""
+    from handbones.phantom.skeleton import skeleton
+
+    for joint in skeleton().joints:
+        if joint.parent == BONES[b]:
+            return np.asarray(joint.in_parent * body.person.scale[b])
+    raise AssertionError(f"{BONES[b]} has no distal joint")
+
+
+def _ellipsoid(
+    camera: Camera, x: float, y: float, radii: NDArray[np.float64], depth: float
+) -> tuple[tuple[slice, slice], NDArray[np.float32]] | None:
+    """Thickness of an ellipsoid around pixel (x, y), mm, in its box; None outside the picture."""
+    reach = radii + 2.0
+    x0, x1 = max(0, int(x - reach[0])), min(camera.width, int(x + reach[0]) + 2)
+    y0, y1 = max(0, int(y - reach[1])), min(camera.height, int(y + reach[1]) + 2)
+    if x0 >= x1 or y0 >= y1:
+        return None
+    gy, gx = np.mgrid[y0:y1, x0:x1]
+    inside = 1.0 - ((gx - x) / radii[0]) ** 2 - ((gy - y) / radii[1]) ** 2
+    return (slice(y0, y1), slice(x0, x1)), (depth * np.sqrt(np.maximum(inside, 0.0))).astype(np.float32)
+
+
+def make(seed: int, settings: PhantomSettings = REALISTIC, size: int = 2048) -> tuple[Radiograph, Labels]:
+    """The phantom of a seed: a (size, size) uint8 radiograph and its labels in the pixels of that radiograph."""
+    phantom = draw(np.random.default_rng(seed), settings, size, size)
+    return Radiograph(phantom.pixels, None, None), trace(phantom.packed)
+
+
+def trace(packed: NDArray[np.uint32]) -> Labels:
+    """Outlines of packed masks, as an annotator would leave them: integer points on the bones' outermost pixels."""
+    polygons: dict[str, list[NDArray[np.float64]]] = {}
+    for bone in ANATOMY:
+        mask = ((packed >> np.uint32(bone.index)) & 1).astype(np.uint8)
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        # Crumbs at a border or behind a shutter's corner are nothing an annotator would draw.
+        kept = [o[:, 0].astype(np.float64) for o in outlines if len(o) >= 3 and cv2.contourArea(o) >= 12.0]
+        if kept:
+            polygons[bone.label] = sorted(kept, key=lambda o: -len(o))
+    return Labels(polygons=polygons)
