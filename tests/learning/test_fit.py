@@ -15,9 +15,9 @@ from drawn import write_collection
 from handbones.bundle import load_bundle
 from handbones.collection import open_collection
 from handbones.errors import UsageError, UserError
-from handbones.learning.course import State, Watch
 from handbones.learning.export import load_network
 from handbones.learning.fit import Outcome, fit
+from handbones.learning.watch import State, Watch
 from handbones.recipe import Recipe, load_recipe
 
 pytestmark = pytest.mark.train
@@ -50,7 +50,7 @@ def tiny(*overrides: str) -> Recipe:
 @pytest.fixture
 def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the ONNX file, which takes seconds."""
-    monkeypatch.setattr("handbones.learning.fit.export_onnx", lambda *_, **__: 0.0)
+    monkeypatch.setattr("handbones.learning.run.export_onnx", lambda *_, **__: 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -2,74 +2,33 @@
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.utils.data import DataLoader
 
 from handbones.anatomy import BONES
-from handbones.learning.validation import Scores
+from handbones.learning.module import BoneModule
+from handbones.learning.run import Run
+from handbones.learning.validation import Item, validate
+from handbones.learning.watch import State, Watch
 from handbones.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class State:
-    """Where a training is."""
-
-    step: int
-    epoch: float
-    """Passes over the training cases; 0 where there are only phantoms."""
-    minutes: float
-    progress: float
-    """Share of the budget that is used up, 0 to 1."""
-    loss: float
-    """Mean since the last report; NaN before the first step."""
-    rate: float
-    """Training pictures a second since the last report."""
-    wait: float
-    """Share of that time that the network waited for samples."""
-    dice: float
-    """Mean Dice of the latest validation; NaN before the first."""
-    best: float
-    """Highest mean Dice so far; NaN before the first validation."""
-
-
-class Watch:
-    """What a training tells; this one keeps quiet."""
-
-    def said(self, text: str) -> None:
-        """Something worth a line."""
-
-    def stepped(self, state: State) -> None:
-        """The network has learnt a little more; called at most twice a second."""
-
-    def validated(self, state: State, bones: dict[str, float]) -> None:
-        """Mean Dice by bone of a validation that is over."""
 
 
 class Course(Callback):
     """Runs validation and checkpoints when they are due, and ends the training with its budget."""
 
     def __init__(
-        self,
-        recipe: Recipe,
-        pass_steps: int,
-        *,
-        validate: Callable[[], Scores],
-        checkpoint: Callable[[], None],
-        record: Callable[[State, Scores, bool], None],
-        watch: Watch,
+        self, recipe: Recipe, run: Run, pass_steps: int, examiner: DataLoader[list[Item]], watch: Watch
     ) -> None:
-        """`pass_steps` make a pass over the cases (0: there are none).
-
-        `record` is called after a validation; its last argument says whether the model is the best so far.
-        """
+        """`pass_steps` make a pass over the cases (0: there are none); `examiner` gives the validation pictures."""
         self.recipe = recipe
+        self.run = run
         self.pass_steps = pass_steps
-        self.validate, self.checkpoint, self.record = validate, checkpoint, record
+        self.examiner = examiner
         self.watch = watch
         self.interrupted = False
         self.history: list[dict[str, float]] = []
@@ -130,23 +89,26 @@ class Course(Callback):
         if self._meter.due() or done:
             self.watch.stepped(self._report())
         if not self.interrupted and (done or self._validation_due()):
-            self.run_validation()
+            self.run_validation(module)
         over = done or self.interrupted
         if over or time.monotonic() - self._saved > 60 * self.recipe.training.checkpoint_minutes:
             self._saved = time.monotonic()
-            self.checkpoint()
+            self.run.save_checkpoint(trainer)
         trainer.should_stop = over
 
-    def run_validation(self) -> None:
-        """Validate now and have the outcome recorded."""
-        scores = self.validate()
+    def run_validation(self, module: LightningModule) -> None:
+        """Validate now and have the run keep what came out."""
+        assert isinstance(module, BoneModule)
+        scores = validate(module.predict, self.examiner, self.recipe.validation.threshold)
         self._dice = float(scores.mean())
         better = not self._dice <= self._best
         self._best = self._dice if better else self._best
         self._validated = (self.step, self.seconds)
         state = self.state()
         self.history.append(asdict(state))
-        self.record(state, scores, better)
+        if better:
+            self.run.keep(module.model, state, scores)
+        self.run.write_history(self.history)
         self.watch.validated(state, dict(zip(BONES, scores.mean(axis=0).tolist(), strict=True)))
         self._meter.restart()
 

@@ -59,8 +59,7 @@ class PictureCache:
 class TrainingSet(Dataset[Any]):
     """Samples of a run by serial number: cases of a collection, phantoms, or both."""
 
-    def __init__(self, recipe: Recipe, cases: Sequence[Case], cache: PictureCache, step_samples: int) -> None:
-        """`step_samples` go into one step of the optimiser; a pass over the cases is a whole number of steps."""
+    def __init__(self, recipe: Recipe, cases: Sequence[Case], cache: PictureCache) -> None:
         self.recipe = recipe
         self.cases = cases
         self.cache = cache
@@ -68,7 +67,10 @@ class TrainingSet(Dataset[Any]):
         if recipe.phantoms.profile is not None:
             self.phantom_share = recipe.phantoms.share if cases else 1.0
         assert cases or self.phantom_share == 1
-        self.pass_samples = max(1, len(cases) // step_samples) * step_samples
+        step_samples = recipe.training.batch * recipe.training.accumulate
+        self.pass_steps = max(1, len(cases) // step_samples) if cases else 0
+        """Steps of the optimiser that make a pass over the cases; a remainder is left out, another in each pass."""
+        self.pass_samples = self.pass_steps * step_samples
         self._outlines: dict[int, list[list[Points]]] = {}
 
     def __getitem__(self, serial: int) -> dict[str, npt.NDArray[Any]]:

@@ -84,7 +84,7 @@ class ValidationSet(Dataset[Item]):
 def validation_loader(dataset: ValidationSet, workers: int) -> DataLoader[list[Item]]:
     """Lists of `validation.batch` items, in order."""
     return DataLoader(
-        dataset,
+        dataset,  # type: ignore[arg-type] # `collate_fn` makes lists of its items
         batch_size=dataset.recipe.validation.batch,
         num_workers=workers,
         collate_fn=list,

@@ -1,0 +1,160 @@
+"""The folder of a run: what is in it, and how it is kept whole.
+
+recipe.yaml   the resolved recipe
+cases.json    which cases train and which validate
+history.csv   a row for each validation
+last.ckpt     all that a resume needs, renewed every few minutes
+bundle/       the best model so far, usable at any time
+cache/        decoded pictures, while it trains
+"""
+
+import csv
+import io
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+
+from handbones import __version__
+from handbones.anatomy import BONES
+from handbones.bundle import CARD, ONNX, Card, load_bundle, save_cover
+from handbones.collection import Case, Collection
+from handbones.errors import UsageError, UserError
+from handbones.files import atomic_path, make_folder, write_text
+from handbones.folds import folds
+from handbones.learning.export import export_onnx, load_network, save_weights
+from handbones.learning.networks import Network, count_parameters
+from handbones.learning.validation import Scores
+from handbones.learning.watch import State
+from handbones.recipe import Recipe, differences, load_recipe
+
+_MAY_CHANGE = {
+    "training.epochs",
+    "training.steps",
+    "training.minutes",
+    "training.workers",
+    "training.checkpoint_minutes",
+    "validation.epochs",
+    "validation.steps",
+    "validation.minutes",
+}
+"""Fields of the recipe that need not be the same at a resume."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The cases of a run; none where it learns from phantoms alone."""
+
+    train: Sequence[Case]
+    valid: Sequence[Case]
+
+    @classmethod
+    def of(cls, recipe: Recipe, collection: Collection | None) -> "Split":
+        """Training and validation cases of the recipe's fold. Raises `UserError` where there are too few."""
+        if collection is None:
+            if recipe.phantoms.profile is None:
+                raise UsageError("nothing to learn from: give DATA, or phantoms with --phantoms NAME")
+            return cls([], [])
+        cases = [case for case in collection.labelled if case.split == "train"]
+        if not cases:
+            raise UserError(f"{collection.root}: no labelled cases to learn from")
+        settings = recipe.data
+        pairs = folds(cases, settings.folds, stratify=settings.stratify, seed=recipe.training.seed)
+        train, valid = pairs[settings.fold]
+        return cls([cases[i] for i in train], [cases[i] for i in valid])
+
+    def names(self) -> dict[str, list[str]]:
+        """Person and file name of each case."""
+        parts = {"train": self.train, "validation": self.valid}
+        return {part: [f"{case.person}/{case.name}" for case in cases] for part, cases in parts.items()}
+
+
+class Run:
+    """The files of one training run."""
+
+    def __init__(self, folder: Path, recipe: Recipe, split: Split) -> None:
+        self.folder = folder
+        self.recipe = recipe
+        self.split = split
+        self.checkpoint = folder / "last.ckpt"
+        self.bundle = folder / "bundle"
+        self.cache = folder / "cache"
+
+    def prepare(self, *, resume: bool) -> None:
+        """Check that the folder is free, or fits what is to be resumed, and write the recipe and the split."""
+        if resume and not self.checkpoint.exists():
+            raise UserError(f"{self.folder}: nothing to resume: it holds no last.ckpt; leave --resume out")
+        if self.checkpoint.exists() and not resume:
+            raise UserError(f"{self.folder}: holds a training run: add --resume to go on, or choose another --out")
+        recipe, cases = self.folder / "recipe.yaml", self.folder / "cases.json"
+        if resume:
+            changed = [name for name in differences(load_recipe(recipe), self.recipe) if name not in _MAY_CHANGE]
+            if changed:
+                raise UsageError(f"{self.folder}: was trained with another {changed[0]}: a resume cannot change that")
+            if json.loads(cases.read_text(encoding="utf-8")) != self.split.names():
+                raise UserError(f"{self.folder}: was trained on other cases: give --resume the same DATA")
+        make_folder(self.folder)
+        write_text(recipe, self.recipe.to_yaml())
+        write_text(cases, json.dumps(self.split.names(), indent=1, ensure_ascii=False) + "\n")
+
+    def steps_done(self) -> int:
+        """Steps of the optimiser in the checkpoint; 0 if there is none."""
+        if not self.checkpoint.exists():
+            return 0
+        return int(torch.load(self.checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])
+
+    def save_checkpoint(self, trainer: Trainer) -> None:
+        """Renew last.ckpt."""
+        with atomic_path(self.checkpoint) as temporary:
+            trainer.save_checkpoint(temporary)
+
+    def keep(self, network: Network, state: State, scores: Scores | None) -> None:
+        """Make a network the run's bundle, but for its ONNX file."""
+        save_weights(self.bundle, network)
+        save_cover(self.bundle, self.recipe, self._card(network, state, scores))
+
+    def write_history(self, history: list[dict[str, float]]) -> None:
+        """A row for each validation, with the fields of `State`."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_text(self.folder / "history.csv", text.getvalue())
+
+    def finish(self, network: Network, state: State) -> None:
+        """Give the bundle its ONNX file and tidy up; a run without a validation keeps `network` as it is."""
+        if not (self.bundle / CARD).exists():
+            self.keep(network, state, None)
+        bundle = load_bundle(self.bundle)
+        if bundle.onnx is None:
+            export_onnx(load_network(bundle), bundle.recipe, bundle.card, self.bundle / ONNX)
+        shutil.rmtree(self.cache, ignore_errors=True)
+
+    def _card(self, network: Network, state: State, scores: Scores | None) -> Card:
+        split = self.split
+        card: Card = {
+            "handbones": __version__,
+            "created": time.strftime("%Y-%m-%d"),
+            "network": {"parameters": count_parameters(network)},
+            "training": {"steps": state.step, "epochs": round(state.epoch, 2), "minutes": round(state.minutes, 1)},
+            "data": {
+                "cases": len(split.train),
+                "people": len({case.person for case in split.train}),
+                "phantoms": self.recipe.phantoms.profile,
+            },
+            "licence": "The code is Apache-2.0. The terms of these weights follow from the data they were trained on.",
+        }
+        if scores is not None:
+            means = scores.mean(axis=0).round(5).tolist()
+            card["scores"] = {
+                "dice": round(float(scores.mean()), 5),
+                "bones": dict(zip(BONES, means, strict=True)),
+                "pictures": len(scores),
+                "of": "people held out from training" if split.valid else "phantoms not trained on",
+            }
+        return card
