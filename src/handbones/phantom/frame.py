@@ -1,6 +1,7 @@
 """What lies around and over the hand in a finished picture: shutters, bars, text, markers. Grey runs from 0 to 1."""
 
 import string
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -14,7 +15,24 @@ Image = NDArray[np.float32]
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_TRIPLEX)
 
 
-def add_frame(rng: Rng, grey: Image, frame: Frame, side: str) -> NDArray[np.bool_]:
+@dataclass(frozen=True)
+class Bars:
+    """Empty bars around the radiograph, as shares of the picture's width and height."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    shade: float
+    """Grey, 0 to 1."""
+
+    def inside(self, height: int, width: int) -> tuple[slice, slice]:
+        """Rows and columns of the radiograph."""
+        rows = slice(int(self.top * height), height - int(self.bottom * height))
+        return rows, slice(int(self.left * width), width - int(self.right * width))
+
+
+def add_frame(rng: Rng, grey: Image, frame: Frame, side: str, bars: Bars) -> NDArray[np.bool_]:
     """Draw onto `grey` (h, w) in place; returns (h, w) where the hand is hidden by it."""
     hidden = np.zeros(grey.shape, np.bool_)
     if rng.random() < frame.marker:
@@ -27,9 +45,7 @@ def add_frame(rng: Rng, grey: Image, frame: Frame, side: str) -> NDArray[np.bool
         _top_bar(rng, grey)
     if rng.random() < frame.text:
         _text(rng, grey)
-    if rng.random() < frame.letterbox:
-        hidden |= _letterbox(rng, grey, frame)
-    return hidden
+    return hidden | _paint_bars(grey, bars)
 
 
 def _shutters(rng: Rng, grey: Image, frame: Frame) -> NDArray[np.bool_]:
@@ -54,22 +70,24 @@ def _shutters(rng: Rng, grey: Image, frame: Frame) -> NDArray[np.bool_]:
     return np.asarray(open_ < 0.5)
 
 
-def _letterbox(rng: Rng, grey: Image, frame: Frame) -> NDArray[np.bool_]:
+def draw_bars(rng: Rng, frame: Frame) -> Bars:
     """Bars at two opposite sides, as padding to a square leaves them; now and then on all four."""
-    height, width = grey.shape
-    hidden = np.zeros(grey.shape, np.bool_)
-    shade = np.float32(1.0 if rng.random() < 0.35 else rng.choice([0.0, 0.0, 0.02, 0.5]))
+    if rng.random() >= frame.letterbox:
+        return Bars(0.0, 0.0, 0.0, 0.0, 0.0)
+    shade = 1.0 if rng.random() < 0.35 else float(rng.choice([0.0, 0.0, 0.02, 0.5]))
     sides = rng.random()
-    first, second = rng.uniform(*frame.letterbox_share, 2)
+    first, second = (float(v) for v in rng.uniform(*frame.letterbox_share, 2))
     if rng.random() < 0.5:
         second = first
-    if sides < 0.6 or sides > 0.85:
-        hidden[:, : int(first * width)] = True
-        hidden[:, width - int(second * width) :] = True
-    if sides >= 0.6:
-        hidden[: int(first * height)] = True
-        hidden[height - int(second * height) :] = True
-    grey[hidden] = shade
+    left, right = (first, second) if sides < 0.6 or sides > 0.85 else (0.0, 0.0)
+    top, bottom = (first, second) if sides >= 0.6 else (0.0, 0.0)
+    return Bars(left, right, top, bottom, shade)
+
+
+def _paint_bars(grey: Image, bars: Bars) -> NDArray[np.bool_]:
+    hidden = np.ones(grey.shape, np.bool_)
+    hidden[bars.inside(*grey.shape)] = False
+    grey[hidden] = bars.shade
     return hidden
 
 

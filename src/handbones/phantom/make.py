@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from handbones.anatomy import ANATOMY, BONES, INDEX
 from handbones.labels import Labels
 from handbones.phantom.film import detect, display, finish, process, transmit
-from handbones.phantom.frame import add_frame
+from handbones.phantom.frame import Bars, add_frame, draw_bars
 from handbones.phantom.person import Person, draw_person
 from handbones.phantom.pose import Pose, draw_pose, place_bones
 from handbones.phantom.projection import Body, Camera, bone_integral, build_body, masks
@@ -48,7 +48,7 @@ def draw(
 ) -> Phantom:
     """One phantom of the given size; a person and a side can be given to draw the same hand again."""
     bare = draw_geometry(rng, settings, height, width, person=person, side=side)
-    pixels = _expose(rng, bare.body, bare.camera, settings, bare.side, bare.packed)
+    pixels = _expose(rng, bare, settings)
     return Phantom(pixels, bare.packed, bare.side, bare.person, bare.pose, bare.camera)
 
 
@@ -62,6 +62,7 @@ class Geometry:
     person: Person
     pose: Pose
     camera: Camera
+    bars: Bars
 
 
 def draw_geometry(
@@ -72,15 +73,15 @@ def draw_geometry(
     pose = draw_pose(rng, settings.pose, settings.population.joint_gap_mm_sd)
     body = build_body(person, place_bones(person, pose))
     view = settings.view if side is None else settings.view.model_copy(update={"left": float(side == "left")})
-    camera = draw_camera(rng, body, view, height, width)
+    bars = draw_bars(rng, settings.frame)
+    camera = draw_camera(rng, body, pose.tilt, view, bars, height, width)
     side = "left" if np.linalg.det(camera.matrix[:, :2]) < 0 else "right"
-    return Geometry(body, masks(body, camera), side, person, pose, camera)
+    return Geometry(body, masks(body, camera), side, person, pose, camera, bars)
 
 
-def _expose(
-    rng: Rng, body: Body, camera: Camera, settings: PhantomSettings, side: str, packed: NDArray[np.uint32]
-) -> NDArray[np.uint8]:
-    """The picture; `packed` gains the sesamoids that are labelled and loses what a shutter hides."""
+def _expose(rng: Rng, bare: Geometry, settings: PhantomSettings) -> NDArray[np.uint8]:
+    """The picture; `bare.packed` gains the sesamoids that are labelled and loses what shutters and bars hide."""
+    body, camera, packed = bare.body, bare.camera, bare.packed
     bone, bulk = bone_integral(rng, body, camera, settings.matter)
     _add_sesamoids(rng, body, camera, settings, bone, bulk, packed)
     tissue = tissue_thickness(rng, body, camera)
@@ -89,7 +90,7 @@ def _expose(
     seen = detect(rng, line, settings.matter, settings.film, camera.px_per_mm)
     seen = process(rng, seen, settings.film, camera.px_per_mm)
     grey = display(rng, seen, bone, soft, settings.film)
-    hidden = add_frame(rng, grey, settings.frame, side)
+    hidden = add_frame(rng, grey, settings.frame, bare.side, bare.bars)
     packed[hidden] = 0
     return finish(rng, grey, settings.film)
 

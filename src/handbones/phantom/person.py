@@ -17,35 +17,35 @@ WAVES = 5
 # Factors on length and width that bring the modelled hand to the mean of real ones: the average areas, lengths and
 # widths of 288 hands in `calibration.json`, fitted with `tools/calibrate_phantoms.py`.
 MEAN_SCALE: dict[str, tuple[float, float]] = {
-    "finger-1": (1.19, 1.30),
-    "finger-2": (1.05, 1.20),
-    "finger-3": (1.03, 1.12),
-    "finger-4": (1.11, 1.17),
-    "finger-5": (1.02, 1.06),
-    "finger-6": (1.02, 1.06),
-    "finger-7": (1.01, 1.04),
-    "finger-8": (1.11, 1.17),
-    "finger-9": (1.02, 1.09),
-    "finger-10": (1.02, 1.07),
-    "finger-11": (1.01, 1.02),
-    "finger-12": (1.13, 1.20),
-    "finger-13": (1.10, 1.16),
-    "finger-14": (1.03, 1.11),
-    "finger-15": (0.99, 0.97),
-    "finger-16": (1.09, 1.14),
-    "finger-17": (0.99, 0.97),
-    "finger-18": (1.01, 1.04),
-    "finger-19": (1.00, 1.01),
-    "Trapezium": (1.01, 1.01),
-    "Trapezoid": (0.97, 0.97),
-    "Capitate": (1.16, 1.16),
-    "Hamate": (1.13, 1.13),
-    "Scaphoid": (1.21, 1.21),
-    "Lunate": (1.08, 1.08),
-    "Triquetrum": (0.99, 0.99),
-    "Pisiform": (1.00, 1.00),
-    "Radius": (1.00, 0.95),
-    "Ulna": (1.00, 0.81),
+    "finger-1": (1.206, 1.587),
+    "finger-2": (1.035, 1.346),
+    "finger-3": (1.040, 1.178),
+    "finger-4": (1.100, 1.196),
+    "finger-5": (0.963, 1.080),
+    "finger-6": (1.017, 1.037),
+    "finger-7": (1.004, 1.068),
+    "finger-8": (1.060, 1.162),
+    "finger-9": (0.978, 1.150),
+    "finger-10": (1.056, 1.023),
+    "finger-11": (0.968, 1.086),
+    "finger-12": (1.118, 1.334),
+    "finger-13": (1.073, 1.201),
+    "finger-14": (1.108, 1.079),
+    "finger-15": (0.903, 1.009),
+    "finger-16": (1.263, 1.475),
+    "finger-17": (0.889, 1.233),
+    "finger-18": (0.975, 1.134),
+    "finger-19": (0.906, 1.067),
+    "Trapezium": (1.008, 1.082),
+    "Trapezoid": (0.965, 1.118),
+    "Capitate": (1.080, 1.207),
+    "Hamate": (1.242, 0.970),
+    "Scaphoid": (1.172, 1.048),
+    "Lunate": (1.241, 0.883),
+    "Triquetrum": (0.863, 1.107),
+    "Pisiform": (0.883, 1.410),
+    "Radius": (1.000, 0.941),
+    "Ulna": (1.000, 0.914),
 }
 
 # Cortical thickness at the ends and at mid-shaft, mm, by segment (compact bone of adults in hand radiographs).
@@ -156,6 +156,7 @@ def _waves(rng: Rng, settings: Population) -> Floats:
     waves[:, :, :3] = direction * 2.0 * np.pi / wavelength
     waves[:, :, 3] = rng.uniform(0.0, 2.0 * np.pi, (29, WAVES))
     waves[:, :, 4] = rng.normal(0.0, settings.relief_mm, (29, WAVES)) * wavelength[:, :, 0] / 15.0 / np.sqrt(WAVES)
+    waves[INDEX["Radius"] :, :, 4] *= 0.5  # the long shafts of the forearm are straight
     return waves
 
 

@@ -16,7 +16,7 @@ Rng = np.random.Generator
 
 # Direction of each finger bone in the picture when the hand rests, degrees from metacarpal 3 towards the little finger.
 # Chosen so that the mean places of the bones meet those of 288 real hands (`tools/calibrate_phantoms.py`).
-_REST = {
+REST = {
     "finger-3": -38.0, "finger-2": -36.0, "finger-1": -33.0,
     "finger-7": -7.5, "finger-6": -10.0, "finger-5": -8.5, "finger-4": -8.5,
     "finger-11": 0.0, "finger-10": 0.5, "finger-9": 1.0, "finger-8": 1.0,
@@ -31,8 +31,9 @@ _THUMB_LEAN = {"finger-3": 22.0, "finger-2": 18.0, "finger-1": 18.0}
 _WRIST_CENTRE = np.array([-0.5, 6.5, 0.0])
 _PROXIMAL_ROW = ("Scaphoid", "Lunate", "Triquetrum", "Pisiform")
 
-# Corrections (mm and degrees, in the hand's axes) of the modelled carpus towards the mean of real hands.
-_CARPAL_REST: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {}
+# Corrections of the modelled hand towards the mean of real ones, in the hand's axes: shift in mm, turn in degrees.
+CORRECTION: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {}
+NONE = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,12 @@ def _finger_angles(rng: Rng, settings: PoseSettings) -> tuple[Floats, Floats, Fl
         if digit == 1:
             step = rng.uniform(*settings.thumb_flexion_deg) if bone.segment != "metacarpal" else -thumb
             flexed[1] += step
-            sideways[i] = _REST[bone.label] + flexed[1]
+            sideways[i] = REST[bone.label] + flexed[1]
             flexion[i] = _THUMB_LEAN[bone.label] + rng.normal(0.0, 6.0)
             roll[i] = thumb_roll
             continue
         share = 0.25 if bone.segment == "metacarpal" else 1.0
-        sideways[i] = _REST[bone.label] * (spread if share == 1.0 else 1.0) + share * turn[digit] + rng.normal(0.0, 0.8)
+        sideways[i] = REST[bone.label] * (spread if share == 1.0 else 1.0) + share * turn[digit] + rng.normal(0.0, 0.8)
         if bone.segment != "metacarpal":
             flexed[digit] += rng.uniform(*(settings.strong_flexion_deg if bent[digit] else settings.finger_flexion_deg))
         flexion[i] = lift + flexed[digit]
@@ -156,7 +157,7 @@ def place_bones(person: Person, pose: Pose) -> Placement:
             at[i] += pose.forearm_shift[i - INDEX["Radius"]]
             continue
         carried = row if bone.label in _PROXIMAL_ROW else hand
-        shift, turn = _CARPAL_REST.get(bone.label, ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)))
+        shift, turn = CORRECTION.get(bone.label, NONE)
         at[i] = carried @ (at[i] + np.array(shift) + person.shift[i])
         if bone.group == "carpals":
             axes[i] = carried @ _rotation(np.radians(turn) + person.turn[i]) @ bones[i].frame.T

@@ -72,15 +72,19 @@ class View(_Section):
     mode: Literal["detector", "frame"] = Field(
         "detector", description="detector: fixed scale, forearm leaves through the lower border; frame: fitted box"
     )
-    px_per_mm: Range = Field((8.2, 8.5), description="scale of the 2048-pixel detector (mode detector)")
-    wrist_x: tuple[float, Sd] = Field((0.485, 0.028), description="lunate's place across, of the width: mean, sd")
-    wrist_y: tuple[float, Sd] = Field((0.700, 0.022), description="lunate's place down, of the height: mean, sd")
+    px_per_mm: Range = Field((6.9, 7.1), description="scale of the 2048-pixel detector (mode detector)")
+    wrist_x: tuple[float, Sd] = Field((0.520, 0.020), description="lunate's place across, of the width: mean, sd")
+    wrist_y: tuple[float, Sd] = Field((0.747, 0.022), description="lunate's place down, of the height: mean, sd")
+    tilt_shift: tuple[float, float] = Field(
+        (-0.059, -0.075), description="how far a wrist tilted by 43 degrees is moved to keep the hand in the middle"
+    )
     rotation_deg: Sd = Field(1.5, description="turn of the whole picture, sd")
     rotation_any: Chance = Field(0.0, description="chance of any turn within 180 degrees")
     margin: Range = Field((-0.05, 0.25), description="room around the hand, of its size (mode frame)")
     forearm_mm: Range = Field((25.0, 110.0), description="forearm shown below the wrist, mm (mode frame)")
-    zoomed: Chance = Field(0.0, description="chance of a square part of the picture instead of all of it")
-    zoom: Range = Field((0.35, 1.0), description="side of that part, of the picture")
+    zoomed: Chance = Field(0.0, description="chance of a part of the picture, around some bone, instead of all of it")
+    zoom: Range = Field((0.3, 0.9), description="side of that part, of the picture")
+    zoom_carpal: Chance = Field(0.5, description="chance that the bone is a carpal")
     source_mm: Range = Field((950.0, 1200.0), description="tube to detector, mm")
     beam_offset_mm: Sd = Field(30.0, description="distance of the central beam from the hand's middle, sd, mm")
     left: Chance = Field(0.5, description="share of left hands (mirrored)")
@@ -207,10 +211,10 @@ WILD = PhantomSettings(
         streaks=(0.0, 1.0), tissue_per_mm=(0.006, 0.030), tissue_mottle=(0.0, 0.15), spectrum=(0.0, 0.8),
     ),
     film=Film(
-        scatter=(0.0, 0.6), scatter_mm=(4.0, 40.0), blur_px=(0.1, 1.6), noise=(0.0, 0.03), noise_grain_px=(0.0, 2.0),
-        equalise=(0.0, 0.85), equalise_mm=(4.0, 40.0), sharpen=(0.0, 2.0), sharpen_mm=(0.2, 4.0), clahe=0.12,
-        low=(-0.3, 1.0), high=(0.75, 1.8), gamma=(0.45, 2.0), s_curve=(0.0, 1.0), black=(0.0, 0.25),
-        white=(0.55, 1.0), gradient=(0.0, 0.2), grain=(0.0, 0.03), inverted=0.06, jpeg=0.15, grid_lines=0.03,
+        scatter=(0.0, 0.45), scatter_mm=(4.0, 40.0), blur_px=(0.1, 1.2), noise=(0.0, 0.015), noise_grain_px=(0.0, 1.5),
+        equalise=(0.0, 0.75), equalise_mm=(4.0, 40.0), sharpen=(0.0, 1.6), sharpen_mm=(0.2, 4.0), clahe=0.12,
+        low=(-0.2, 0.9), high=(0.8, 1.45), gamma=(0.55, 1.7), s_curve=(0.0, 1.0), black=(0.0, 0.2),
+        white=(0.6, 1.0), gradient=(0.0, 0.15), grain=(0.0, 0.02), inverted=0.06, jpeg=0.15, grid_lines=0.03,
         scan=0.08, resample=0.15,
     ),
     frame=Frame(

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handbones.anatomy import INDEX
+from handbones.phantom.frame import Bars
 from handbones.phantom.mesh import template
 from handbones.phantom.projection import Body, Camera
 from handbones.phantom.settings import View
@@ -12,22 +13,29 @@ Floats = NDArray[np.float64]
 Rng = np.random.Generator
 
 DETECTOR_PX = 2048
+_CARPALS = INDEX["Trapezium"], INDEX["Pisiform"] + 1
 SHOWN_FOREARM_MM = 150.0
 """No picture shows more of the modelled forearm than this."""
 
 
-def draw_camera(rng: Rng, body: Body, view: View, height: int, width: int) -> Camera:
-    """A camera for a (height, width) picture of this hand."""
+def draw_camera(rng: Rng, body: Body, tilt: float, view: View, bars: Bars, height: int, width: int) -> Camera:
+    """A camera for a (height, width) picture of this hand between bars; `tilt` of its wrist in degrees."""
+    full_height, full_width = height, width
+    rows, columns = bars.inside(height, width)
+    height, width = rows.stop - rows.start, columns.stop - columns.start
     hand = _hand_points(body)
     wrist = body.placement.at[INDEX["Lunate"], :2]
     middle = (hand.max(0) + hand.min(0)) / 2.0
     beam = middle + rng.normal(0.0, view.beam_offset_mm, 2)
     source = float(rng.uniform(*view.source_mm))
-    draw = _on_detector if view.mode == "detector" else _framed
-    matrix = draw(rng, hand, wrist, view, height, width)
+    if view.mode == "detector":
+        matrix = _on_detector(rng, hand, wrist, tilt, view, height, width)
+    else:
+        matrix = _framed(rng, hand, wrist, view, height, width)
     if rng.random() < view.zoomed:
-        matrix = _zoom(rng, matrix, view, height, width)
-    camera = Camera(source, (float(beam[0]), float(beam[1])), matrix, height, width)
+        matrix = _zoom(rng, matrix, body, view, height, width)
+    matrix[:, 2] += columns.start, rows.start
+    camera = Camera(source, (float(beam[0]), float(beam[1])), matrix, full_height, full_width)
     return camera.mirrored() if rng.random() < view.left else camera
 
 
@@ -42,11 +50,14 @@ def _turn(degrees: float, scale: float) -> Floats:
     return np.array([[c, -s], [s, c]])
 
 
-def _on_detector(rng: Rng, hand: Floats, wrist: Floats, view: View, height: int, width: int) -> Floats:
-    """A detector of fixed scale; the technician moves the hand until all of it is on."""
+def _on_detector(
+    rng: Rng, hand: Floats, wrist: Floats, tilt: float, view: View, height: int, width: int
+) -> Floats:
+    """A detector of fixed scale; the technician centres the hand and moves it until all of it is on."""
     scale = rng.uniform(*view.px_per_mm) * min(height, width) / DETECTOR_PX
     turn = _turn(rng.normal(0.0, view.rotation_deg), scale)
-    target = np.array([rng.normal(*view.wrist_x) * width, rng.normal(*view.wrist_y) * height])
+    shift_x, shift_y = (tilt / 43.0 * s for s in view.tilt_shift)
+    target = np.array([(rng.normal(*view.wrist_x) + shift_x) * width, (rng.normal(*view.wrist_y) + shift_y) * height])
     shift = target - turn @ wrist
     placed = hand @ turn.T + shift
     edge = 0.02 * width
@@ -76,10 +87,13 @@ def _framed(rng: Rng, hand: Floats, wrist: Floats, view: View, height: int, widt
     return np.column_stack([_turn(degrees, scale), -low * scale])
 
 
-def _zoom(rng: Rng, matrix: Floats, view: View, height: int, width: int) -> Floats:
-    """A part of the picture, enlarged to all of it."""
+def _zoom(rng: Rng, matrix: Floats, body: Body, view: View, height: int, width: int) -> Floats:
+    """A part of the picture around one bone, enlarged to all of it."""
+    bone = int(rng.integers(*_CARPALS)) if rng.random() < view.zoom_carpal else int(rng.integers(0, 29))
     part = rng.uniform(*view.zoom)
-    corner = rng.uniform(0.0, 1.0, 2) * (1.0 - part) * np.array([width, height])
+    size = np.array([width, height])
+    centre = matrix[:, :2] @ body.placement.at[bone, :2] + matrix[:, 2] + rng.normal(0.0, 0.25 * part, 2) * size
+    corner = np.clip(centre - 0.5 * part * size, 0.0, (1.0 - part) * size)
     zoomed = matrix.copy()
     zoomed[:, 2] -= corner
     return zoomed / part
