@@ -60,7 +60,7 @@ def runs_of_crop(crop: npt.NDArray[np.generic], top: int, left: int, width: int)
     row, column = np.divmod(edges, columns + 1)
     flat = (row + top) * width + (column + left)
     starts, ends = flat[0::2], flat[1::2]
-    if columns == width:  # a run may go on from the end of a row to the start of the next
+    if columns == width and starts.size:  # a run may go on from the end of a row to the start of the next
         apart = starts[1:] != ends[:-1]
         starts, ends = starts[np.r_[True, apart]], ends[np.r_[apart, True]]
     return np.stack([starts, ends - starts], axis=1)
