@@ -1,0 +1,155 @@
+"""A radiograph with its bones drawn on it: faint fills, anti-aliased outlines and, if wanted, names."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from handbones.anatomy import ANATOMY, INDEX
+from handbones.inference.segmentation import Segmentation
+from handbones.labels import Labels
+from handbones.raster import Points
+
+Picture = npt.NDArray[np.uint8]
+"""(height, width, 3) RGB."""
+
+_FILL = 0.22
+_SHIFT = 4
+"""OpenCV draws at sixteenths of a pixel."""
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_BLACK = (0, 0, 0)
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels."""
+
+
+def draw_overlay(pixels: npt.NDArray[np.uint8], bones: Labels | Segmentation, *, names: bool = False) -> Picture:
+    """Draw bones on a gray picture (height, width) uint8; returns (height, width, 3) uint8 RGB.
+
+    Lines and letters grow with the picture. Names stand beside their bones, apart from each other; they want a
+    picture of 1000 pixels or more.
+    """
+    polygons = (bones.labels() if isinstance(bones, Segmentation) else bones).polygons
+    picture = np.repeat(_stretched(pixels)[:, :, None], 3, axis=2)
+    for label, of_bone in polygons.items():
+        for polygon in of_bone:
+            _fill(picture, polygon, _colour(label))
+    line = max(1, round(max(pixels.shape) / 800))
+    for width, rim in ((2 * line, True), (line, False)):  # a dark rim under each coloured line
+        for label, of_bone in polygons.items():
+            curves = [_fixed(polygon) for polygon in of_bone]
+            cv2.polylines(picture, curves, True, _BLACK if rim else _colour(label), width, cv2.LINE_AA, _SHIFT)
+    if names:
+        _write_names(picture, polygons)
+    return picture
+
+
+def _colour(label: str) -> tuple[int, int, int]:
+    return ANATOMY[INDEX[label]].colour
+
+
+def _stretched(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The gray values spread so that all but the brightest few use the whole range."""
+    bright = max(float(np.percentile(pixels[::4, ::4], 99.8)), 1.0)
+    table = np.clip(np.arange(256) * (255 / bright), 0, 255).astype(np.uint8)
+    stretched: npt.NDArray[np.uint8] = table[pixels]
+    return stretched
+
+
+def _fixed(polygon: Points) -> npt.NDArray[np.int32]:
+    return np.rint(polygon * (1 << _SHIFT)).astype(np.int32)
+
+
+def _fill(picture: Picture, polygon: Points, colour: tuple[int, int, int]) -> None:
+    """Tint the inside of a polygon."""
+    height, width = picture.shape[:2]
+    left, top = np.clip(np.floor(polygon.min(axis=0)), 0, (width, height)).astype(int)
+    right, bottom = np.clip(np.ceil(polygon.max(axis=0)) + 1, 0, (width, height)).astype(int)
+    if right <= left or bottom <= top:
+        return
+    window = picture[top:bottom, left:right]
+    mask = np.zeros(window.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [_fixed(polygon - (left, top))], 1, cv2.LINE_8, _SHIFT)
+    tinted = cv2.addWeighted(window, 1 - _FILL, np.full_like(window, colour), _FILL, 0)
+    cv2.copyTo(tinted, mask, window)
+
+
+def _write_names(picture: Picture, polygons: dict[str, list[Points]]) -> None:
+    scale, line = _letters(picture.shape)
+    boxes = place_names(polygons, picture.shape[0], picture.shape[1])
+    for label, box in boxes.items():
+        centre = _centre(polygons[label])
+        nearest = np.clip(centre, box[:2], box[2:])
+        if np.abs(nearest - centre).max() > 2 * (box[3] - box[1]):
+            start, end = (np.rint(point).astype(int).tolist() for point in (centre, nearest))
+            cv2.line(picture, start, end, _colour(label), line, cv2.LINE_AA)
+    for label, (left, top, right, bottom) in boxes.items():
+        _write(picture[top:bottom, left:right], label, scale, line)
+
+
+def place_names(polygons: dict[str, list[Points]], height: int, width: int) -> dict[str, Box]:
+    """A box for each bone's name: near the bone, off the other names, and off the bones if that can be helped."""
+    scale, line = _letters((height, width))
+    bones = np.zeros((height, width), np.uint8)
+    for of_bone in polygons.values():
+        cv2.fillPoly(bones, [np.rint(polygon).astype(np.int32) for polygon in of_bone], 1)
+    covered = np.pad(bones.cumsum(0, np.int32).cumsum(1, np.int32), ((1, 0), (1, 0)))
+    placed: dict[str, Box] = {}
+    for label, of_bone in polygons.items():
+        text_width, text_height = cv2.getTextSize(label, _FONT, scale, line)[0]
+        size = np.array([text_width + 4 * line, text_height + 6 * line])
+        centre = _centre(of_bone)
+        best = min(
+            _corners(centre, size, np.array([width, height])),
+            key=lambda corner: _cost(corner, size, centre, covered, list(placed.values())),
+        )
+        left, top = best.astype(int).tolist()
+        placed[label] = left, top, left + int(size[0]), top + int(size[1])
+    return placed
+
+
+def _letters(shape: tuple[int, ...]) -> tuple[float, int]:
+    """Scale of the font and width of its strokes."""
+    scale = max(shape[:2]) / 2400
+    return scale, max(1, round(scale * 2))
+
+
+def _centre(polygons: list[Points]) -> Points:
+    centre: Points = max(polygons, key=len).mean(axis=0)
+    return centre
+
+
+def _write(window: Picture, label: str, scale: float, line: int) -> None:
+    """Write a name in a light shade of the bone's colour, with a dark rim."""
+    letters = np.zeros(window.shape[:2], np.uint8)
+    cv2.putText(letters, label, (2 * line, len(window) - 3 * line), _FONT, scale, 255, line, cv2.LINE_AA)
+    rim = cv2.dilate(letters, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * line + 1, 2 * line + 1)))
+    ink = letters[:, :, None] / 255
+    light = 0.6 * np.array(_colour(label)) + 0.4 * 255
+    window[:] = window * (1 - rim[:, :, None] / 255) * (1 - ink) + light * ink
+
+
+def _corners(centre: Points, size: npt.NDArray[np.int64], picture: npt.NDArray[np.int64]) -> Iterator[Points]:
+    """Upper left corners to try, on ellipses around the middle of the bone, kept inside the picture."""
+    for ring in range(14):
+        for angle in np.linspace(0, 2 * np.pi, 1 + 4 * ring, endpoint=False):
+            offset = np.array([np.cos(angle), np.sin(angle) * 0.7]) * (ring * 0.3 * size[0])
+            yield np.clip(np.rint(centre - size / 2 + offset), 0, np.maximum(picture - size, 0))
+
+
+def _cost(
+    corner: Points,
+    size: npt.NDArray[np.int64],
+    centre: Points,
+    covered: npt.NDArray[np.int32],
+    placed: list[Box],
+) -> float:
+    """Distance from the bone in widths of the text; more where it covers bones, much more where it hits a name."""
+    left, top = corner.astype(int).tolist()
+    right = min(left + int(size[0]), covered.shape[1] - 1)
+    bottom = min(top + int(size[1]), covered.shape[0] - 1)
+    bones = covered[bottom, right] - covered[top, right] - covered[bottom, left] + covered[top, left]
+    clash = any(left < box[2] and right > box[0] and top < box[3] and bottom > box[1] for box in placed)
+    distance = np.linalg.norm(corner + size / 2 - centre) / size[0]
+    return float(distance + 3 * bones / size.prod() + 1000 * clash)
