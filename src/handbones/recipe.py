@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from handbones.errors import UsageError
 from handbones.files import explain
+from handbones.phantom.settings import PRESETS
 
 Decoder = Literal[
     "unet",
@@ -52,7 +53,17 @@ class NetworkSettings(Settings):
     weights: str = setting("imagenet", "start of the encoder: imagenet (from an installed package), none, or a file")
     channels: Literal[1, 3] = setting(1, "input channels; 3 repeats the gray picture", "channels")
     stride: Literal[1, 2, 4, 8] = setting(1, "input pixels per logit, along a side", "pixels")
+    decoder_channels: tuple[int, ...] = setting(
+        (256, 128, 64, 32, 16), "width of the blocks of unet, unetplusplus and manet, coarse to fine", "channels"
+    )
     head_bias: float | None = setting(None, "bias that the last layer starts with; null leaves it random", "logit")
+
+    @field_validator("decoder_channels")
+    @classmethod
+    def _five(cls, channels: tuple[int, ...]) -> tuple[int, ...]:
+        if len(channels) != 5 or min(channels) < 1:
+            raise ValueError("five whole numbers above 0 are needed")
+        return channels
 
 
 class InputSettings(Settings):
@@ -174,13 +185,19 @@ class DataSettings(Settings):
 
 
 class PhantomSettings(Settings):
-    """Synthetic radiographs made while training."""
+    """Synthetic radiographs made while training. They vary by themselves, so `augment` leaves them alone."""
 
-    profile: str | None = setting(None, "kind of phantoms, by name; null: none")
-    size: int = setting(512, "side that they are rendered at", "pixels", ge=64, le=4096)
+    profile: str | None = setting(None, "preset of the phantoms to learn from; null: none")
     share: Share = setting(1.0, "their part of the training samples, where there is a collection too", "share")
     validation: int = setting(32, "phantoms that validate where there is no collection", "phantoms", ge=1)
     validation_size: int = setting(1024, "side that those are rendered at", "pixels", ge=64, le=4096)
+
+    @field_validator("profile")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None and name not in PRESETS:
+            raise ValueError(f"there are the presets {', '.join(PRESETS)}")
+        return name
 
 
 class Recipe(Settings):
@@ -300,7 +317,8 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "missing" and name == "training":
         return "no budget: set training.epochs, training.steps or training.minutes"
     problem = first["msg"].removeprefix("Value error, ")
-    got = "" if first["type"] in {"value_error", "missing", "model_type"} else f", got {first['input']!r}"
+    whole = first["type"] in {"missing", "model_type"} or isinstance(first["input"], dict)
+    got = "" if whole else f", got {first['input']!r}"
     return f"{name}: {problem[:1].lower()}{problem[1:]}{got}"
 
 

@@ -20,14 +20,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from handbones.collection import Case
 from handbones.files import atomic_path
-from handbones.labels import Labels, Points, grow, load_labels, rasterise
+from handbones.labels import Packed, Points, grow, load_labels, rasterise
 from handbones.learning.augmentation import Gray, change_gray, draw_warp
+from handbones.phantom.settings import PRESETS
 from handbones.recipe import Recipe
 
 Batch = dict[str, Tensor]
 """`pictures` (N, 1, H, W) uint8 and `masks` (N, H, W) int32, the 29 bits of the packed masks."""
 
-_ORDER, _SIZE, _SAMPLE = range(3)
+_ORDER, _SIZE, _SAMPLE, _PHANTOM = range(4)
 """Streams of random numbers of a run."""
 
 
@@ -74,32 +75,31 @@ class TrainingSet(Dataset[Any]):
         self._outlines: dict[int, list[list[Points]]] = {}
 
     def __getitem__(self, serial: int) -> dict[str, npt.NDArray[Any]]:
-        recipe = self.recipe
         rng = self._rng(_SAMPLE, serial)
-        size = self._size(serial // recipe.training.batch)
-        phantom = rng.random() < self.phantom_share
-        picture, outlines = self._phantom(serial) if phantom else self._case(serial)
-        height, width = picture.shape
-        warp = draw_warp(rng, height, width, size, recipe.augment)
-        canvas = change_gray(rng, warp.pixels(picture), recipe.augment)
-        masks = rasterise([[warp.points(polygon) for polygon in bone] for bone in outlines], size, size)
-        return {"pictures": canvas[None], "masks": masks.view(np.int32)}
+        size = self._size(serial // self.recipe.training.batch)
+        if rng.random() < self.phantom_share:
+            picture, masks = draw_phantom(self.recipe, serial, size)
+        else:
+            picture, masks = self._case(rng, serial, size)
+        return {"pictures": picture[None], "masks": masks.view(np.int32)}
 
-    def _case(self, serial: int) -> tuple[Gray, list[list[Points]]]:
+    def _case(self, rng: np.random.Generator, serial: int, size: int) -> tuple[Gray, Packed]:
         which, position = divmod(serial, self.pass_samples)
         # Where there are fewer cases than go into a step, a pass takes some of them twice.
         index = int(self._rng(_ORDER, which).permutation(len(self.cases))[position % len(self.cases)])
-        picture = self.cache.load(self.cases[index])
+        picture, outlines = self.cache.load(self.cases[index]), self._outlines_of(index)
+        height, width = picture.shape
+        warp = draw_warp(rng, height, width, size, self.recipe.augment)
+        masks = rasterise([[warp.points(polygon) for polygon in bone] for bone in outlines], size, size)
+        return change_gray(rng, warp.pixels(picture), self.recipe.augment), masks
+
+    def _outlines_of(self, index: int) -> list[list[Points]]:
+        """Polygons by bone whose rasterising equals the competition's masks, at the picture's and any other size."""
         if index not in self._outlines:
             labels = self.cases[index].labels
             assert labels is not None
-            self._outlines[index] = outlines_of(load_labels(labels))
-        return picture, self._outlines[index]
-
-    def _phantom(self, serial: int) -> tuple[Gray, list[list[Points]]]:
-        settings = self.recipe.phantoms
-        seed = phantom_seed(self.recipe.training.seed, serial)
-        return render_phantom(seed, settings.profile, settings.size)
+            self._outlines[index] = [[grow(polygon) for polygon in bone] for bone in load_labels(labels).by_bone()]
+        return self._outlines[index]
 
     def _size(self, batch: int) -> int:
         sizes = self.recipe.input.train_sizes or (self.recipe.input.size,)
@@ -123,23 +123,14 @@ class Serials(Sampler[list[int]]):
             yield list(range(number * self.batch, (number + 1) * self.batch))
 
 
-def outlines_of(labels: Labels) -> list[list[Points]]:
-    """Polygons by bone whose rasterising equals the competition's masks, at this and at any other size."""
-    return [[grow(polygon) for polygon in bone] for bone in labels.by_bone()]
+def draw_phantom(recipe: Recipe, number: int, size: int) -> tuple[Gray, Packed]:
+    """The phantom `number` of a run: picture and masks (size, size). Other numbers and other seeds give others."""
+    from handbones.phantom.make import draw  # noqa: PLC0415 loads its compiled renderer
 
-
-def phantom_seed(seed: int, number: int) -> int:
-    """Seed of the phantom `number` of a run; the numbers of a run give different phantoms, and so do runs."""
-    words = np.random.SeedSequence((seed, number)).generate_state(2, np.uint32)
-    return int(words[0]) << 31 | int(words[1]) >> 1
-
-
-def render_phantom(seed: int, profile: str | None, size: int) -> tuple[Gray, list[list[Points]]]:
-    """A phantom's gray picture (size, size) and its outlines."""
-    from handbones.phantom import make  # noqa: PLC0415 compiles its renderer when imported
-
-    radiograph, labels = make(seed, profile, size)
-    return radiograph.to_uint8(), outlines_of(labels)
+    assert recipe.phantoms.profile is not None
+    rng = np.random.default_rng((recipe.training.seed, _PHANTOM, number))
+    phantom = draw(rng, PRESETS[recipe.phantoms.profile], size, size)
+    return phantom.pixels, phantom.packed
 
 
 def training_loader(dataset: TrainingSet, serials: Serials, workers: int, *, pin: bool) -> DataLoader[Batch]:

@@ -14,6 +14,7 @@ from lightning.pytorch import Trainer
 from handbones.bundle import load_bundle
 from handbones.collection import Collection
 from handbones.errors import UsageError
+from handbones.learning import cpu
 from handbones.learning.course import Course
 from handbones.learning.dataset import PictureCache, Serials, TrainingSet, training_loader, worker_count
 from handbones.learning.export import start_from
@@ -65,13 +66,16 @@ def fit(
         raise UsageError("phantoms have no epochs: set training.steps or training.minutes")
     examiner = validation_loader(ValidationSet(recipe, run.split.valid, cache), min(workers, 4))
     course = Course(recipe, run, samples.pass_steps, examiner, watch)
-    module = BoneModule(network, recipe, course.progress)
     trainer = _trainer(recipe, out, course)
+    device = trainer.strategy.root_device.type
+    if device == "cpu":
+        cpu.keep_memory()
+        cpu.quicken_depthwise(network)
+    module = BoneModule(network, recipe, course.progress)
 
     first = run.steps_done() * training.accumulate
     last = course.total_steps * training.accumulate if course.total_steps else None
-    pin = trainer.strategy.root_device.type == "cuda"
-    loader = training_loader(samples, Serials(training.batch, first, last), workers, pin=pin)
+    loader = training_loader(samples, Serials(training.batch, first, last), workers, pin=device == "cuda")
     with _graceful(course, watch), _quiet():
         trainer.fit(module, loader, ckpt_path=run.checkpoint if resume else None, weights_only=True)
     run.finish(module.model, course.state())
@@ -102,14 +106,8 @@ def _precision(wanted: str) -> str:
         if torch.cuda.is_available():
             wanted = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "16"
         else:
-            wanted = "bf16" if _cpu_has_bf16() else "32"
+            wanted = "bf16" if cpu.has_bf16() else "32"
     return "32-true" if wanted == "32" else f"{wanted}-mixed"
-
-
-def _cpu_has_bf16() -> bool:
-    capability = torch.backends.cpu.get_cpu_capability()
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return "AVX512" in capability and any(getattr(torch.cpu, check, bool)() for check in checks)
 
 
 def _summary(recipe: Recipe, split: Split, parameters: int) -> str:

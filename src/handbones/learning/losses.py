@@ -33,7 +33,8 @@ class SegmentationLoss(nn.Module):
     def forward(self, logits: Tensor, masks: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of (N, 29, h, w) logits against packed (N, H, W) masks, H / h whole; also each part, unweighted."""
         targets = coverage(masks, masks.shape[-1] // logits.shape[-1])
-        parts = {name: part(logits.float(), targets) for name, part in self.parts.items()}
+        logits = logits.float()
+        parts = {name: part(logits, targets) for name, part in self.parts.items()}
         total = torch.stack([self.weights[name] * value for name, value in parts.items()]).sum()
         return total, {name: value.detach() for name, value in parts.items()}
 

@@ -32,7 +32,7 @@ _NATIVE_STRIDE = {
 }
 # Decoders whose last blocks double the resolution one after the other, so that they can be left out.
 _TRIMMABLE = {"unet", "manet"}
-_DECODER_CHANNELS = (256, 128, 64, 32, 16)
+_WIDTHS_CHOSEN = {"unet", "unetplusplus", "manet"}
 
 
 class Network(nn.Module):
@@ -114,6 +114,8 @@ def _smp(settings: NetworkSettings, picture: InputSettings, weights: str) -> Net
         options["pad_type"] = ""
     if native > 1:
         options["upsampling"] = 1
+    if settings.decoder in _WIDTHS_CHOSEN:
+        options["decoder_channels"] = settings.decoder_channels
     body = smp.create_model(
         settings.decoder,
         encoder_name=f"tu-{settings.encoder}",
@@ -123,19 +125,18 @@ def _smp(settings: NetworkSettings, picture: InputSettings, weights: str) -> Net
         **options,
     )
     if native < stride:
-        _stop_early(body, stride)
+        _stop_early(body, settings.decoder_channels[: -(stride.bit_length() - 1)])
     start_head(body.segmentation_head, settings.head_bias)
     return Network(body, settings, picture, enlarge=max(1, native // stride))
 
 
-def _stop_early(body: nn.Module, stride: int) -> None:
-    """Leave out the last blocks of a U-Net-like decoder, so that a logit covers `stride` input pixels."""
+def _stop_early(body: nn.Module, channels: tuple[int, ...]) -> None:
+    """Leave out the last blocks of a U-Net-like decoder, so that as many stay as there are `channels`."""
     from segmentation_models_pytorch.base import SegmentationHead  # noqa: PLC0415
     from segmentation_models_pytorch.base.initialization import initialize_head  # noqa: PLC0415
 
-    kept = len(_DECODER_CHANNELS) - (stride.bit_length() - 1)
-    body.decoder.blocks = body.decoder.blocks[:kept]  # type: ignore[union-attr, index]
-    body.segmentation_head = SegmentationHead(_DECODER_CHANNELS[kept - 1], len(BONES), kernel_size=3)
+    body.decoder.blocks = body.decoder.blocks[: len(channels)]  # type: ignore[union-attr, index]
+    body.segmentation_head = SegmentationHead(channels[-1], len(BONES), kernel_size=3)
     initialize_head(body.segmentation_head)
 
 

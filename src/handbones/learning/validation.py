@@ -20,8 +20,8 @@ from handbones.collection import Case
 from handbones.dice import dice_from_counts
 from handbones.inference.frame import Frame, Gray, Logits
 from handbones.inference.masks import crop_masks
-from handbones.labels import Packed, Points, load_labels, rasterise
-from handbones.learning.dataset import PictureCache, phantom_seed, render_phantom, start_worker
+from handbones.labels import Packed, load_labels
+from handbones.learning.dataset import PictureCache, draw_phantom, start_worker
 from handbones.recipe import Recipe
 
 Scores = npt.NDArray[np.float64]
@@ -45,40 +45,43 @@ class Item:
 class ValidationSet(Dataset[Item]):
     """The cases that validate, or the recipe's validation phantoms where there are none.
 
-    Canvases are kept in memory: they are small, and decoding a large picture costs more than the network.
+    What is small or slow to make is kept in memory: the canvases, and all of a phantom.
     """
 
     def __init__(self, recipe: Recipe, cases: Sequence[Case], cache: PictureCache) -> None:
         self.recipe = recipe
         self.cases = cases[: recipe.validation.limit]
         self.cache = cache
-        self._kept: dict[int, tuple[Gray, Frame, tuple[int, int], Sequence[Sequence[Points]] | None]] = {}
+        self._canvases: dict[int, tuple[Gray, Frame, tuple[int, int]]] = {}
+        self._phantoms: dict[int, Item] = {}
 
     def __len__(self) -> int:
         return len(self.cases) or min(self.recipe.phantoms.validation, self.recipe.validation.limit or 2**31)
 
     def __getitem__(self, index: int) -> Item:
-        if index not in self._kept:
-            self._kept[index] = self._prepare(index)
-        canvas, frame, (height, width), outlines = self._kept[index]
-        if outlines is not None:
-            truth = rasterise(outlines, height, width)
-        else:
-            labels = self.cases[index].labels
-            assert labels is not None
-            truth = load_labels(labels).masks(height, width)
+        if self.cases:
+            return self._case(index)
+        if index not in self._phantoms:
+            size = self.recipe.phantoms.validation_size
+            picture, truth = draw_phantom(self.recipe, _FIRST_PHANTOM + index, size)
+            self._phantoms[index] = Item(*self._frame(picture), truth, _areas(truth))
+        return self._phantoms[index]
+
+    def _case(self, index: int) -> Item:
+        case = self.cases[index]
+        if index not in self._canvases:
+            picture = self.cache.load(case)
+            height, width = picture.shape
+            self._canvases[index] = (*self._frame(picture), (height, width))
+        canvas, frame, (height, width) = self._canvases[index]
+        assert case.labels is not None
+        truth = load_labels(case.labels).masks(height, width)
         return Item(canvas, frame, truth, _areas(truth))
 
-    def _prepare(self, index: int) -> tuple[Gray, Frame, tuple[int, int], Sequence[Sequence[Points]] | None]:
-        recipe = self.recipe
-        if self.cases:
-            picture, outlines = self.cache.load(self.cases[index]), None
-        else:
-            seed = phantom_seed(recipe.training.seed, _FIRST_PHANTOM + index)
-            picture, outlines = render_phantom(seed, recipe.phantoms.profile, recipe.phantoms.validation_size)
+    def _frame(self, picture: Gray) -> tuple[Gray, Frame]:
         height, width = picture.shape
-        frame = Frame.fit(height, width, recipe.input.size, recipe.network.stride)
-        return frame.place(picture), frame, (height, width), outlines
+        frame = Frame.fit(height, width, self.recipe.input.size, self.recipe.network.stride)
+        return frame.place(picture), frame
 
 
 def validation_loader(dataset: ValidationSet, workers: int) -> DataLoader[list[Item]]:

@@ -1,0 +1,101 @@
+"""What makes training on a processor bearable, where torch's defaults are slow.
+
+Measured on two cores with AVX-512, EfficientNet-Lite0 U-Net at 384 pixels, batch 8, in core-seconds for a step: 3.8 as
+it comes, 3.5 with `keep_memory`, 2.5 with `quicken_depthwise` as well.
+"""
+
+import ctypes
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; otherwise float32 is faster."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check, bool)() for check in checks)
+
+
+def keep_memory() -> None:
+    """Have the allocator keep freed memory: getting each large tensor's pages anew costs a tenth of a step."""
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
+        if mallopt is not None:
+            mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+            mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def quicken_depthwise(network: nn.Module) -> None:
+    """Give the depthwise convolutions of a network quicker gradients for bfloat16; names and results stay."""
+    for layer in network.modules():
+        if type(layer) is nn.Conv2d and _is_depthwise(layer):
+            layer.__class__ = DepthwiseConv2d
+
+
+def _is_depthwise(layer: nn.Conv2d) -> bool:
+    size, stride = layer.kernel_size[0], layer.stride[0]
+    plain = layer.bias is None and layer.dilation == (1, 1) and layer.padding_mode == "zeros"
+    square = layer.kernel_size == (size, size) and layer.stride == (stride, stride)
+    centred = size % 2 == 1 and layer.padding == (size // 2, size // 2)
+    return plain and square and centred and 1 < layer.groups == layer.in_channels == layer.out_channels
+
+
+class DepthwiseConv2d(nn.Conv2d):
+    """nn.Conv2d that takes its gradients from `_Depthwise` under bfloat16 autocast on a processor."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        usual = not (self.training and torch.is_grad_enabled() and input.device.type == "cpu")
+        if usual or not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") != torch.bfloat16:
+            return super().forward(input)
+        x, weight = input.bfloat16(), self.weight.bfloat16()
+        output: Tensor = _Depthwise.apply(x, weight, self.stride[0])  # type: ignore[no-untyped-call]
+        return output
+
+
+class _Depthwise(torch.autograd.Function):
+    """A depthwise convolution whose backward pass goes around two slow spots of oneDNN in bfloat16."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride = stride
+        return _convolve(x, weight, stride)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
+        x, weight = ctx.saved_tensors
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            grad_x = _grad_input(grad, x, weight, ctx.stride)
+        if ctx.needs_input_grad[1]:
+            grad_weight = _grad_weight(grad, x, weight, ctx.stride)
+        return grad_x, grad_weight, None
+
+
+def _convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    return functional.conv2d(x, weight, None, stride, weight.shape[-1] // 2, 1, len(weight))
+
+
+def _grad_input(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """The forward convolution with the kernel turned round, of the gradients set apart by `stride`."""
+    if stride > 1:
+        apart = torch.empty_like(x).zero_()
+        apart[:, :, ::stride, ::stride] = grad
+        grad = apart
+    return _convolve(grad, weight.flip(2, 3), 1)
+
+
+def _grad_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    if weight.shape[-1] > 3:  # quicker in float32, the conversions included
+        grad, x, weight = grad.float(), x.float(), weight.float()
+    padding = [weight.shape[-1] // 2] * 2
+    result = torch.ops.aten.convolution_backward(
+        grad, x, weight, None, [stride] * 2, padding, [1, 1], False, [0, 0], len(weight), [False, True, False]
+    )
+    grad_weight: Tensor = result[1].bfloat16()
+    return grad_weight
