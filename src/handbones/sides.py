@@ -17,6 +17,8 @@ _FINGERS_FROM = 1.6
 """Fingers begin at this distance from the middle of the palm, in radii of the largest circle in it."""
 _LONG_FROM = 0.75
 """The long fingers are what reaches farther than this share of the farthest finger tip."""
+_WIDEST_DEGREES = 105
+"""No thumb lies farther from the direction of the fingers; the forearm does."""
 _LEAST_DIFFERENCE_DEGREES = 3
 
 Vector = npt.NDArray[np.float64]
@@ -47,24 +49,31 @@ def detect_side(pixels: npt.NDArray[np.uint8]) -> Side | None:
     silhouette = _silhouette(pixels)
     if silhouette is None:
         return None
-    depth = cv2.distanceTransform(silhouette, cv2.DIST_L2, 5)
-    row, column = divmod(int(depth.argmax()), depth.shape[1])
-    palm = float(depth[row, column])
+    row, column, palm = _palm(silhouette)
     y, x = np.indices(silhouette.shape)
     reach = np.hypot(y - row, x - column)
-    fingers = (silhouette > 0) & (reach > _FINGERS_FROM * palm)
-    _, pieces = cv2.connectedComponents(fingers.astype(np.uint8))
-    fingers &= ~np.isin(pieces, pieces[-1])  # the forearm leaves through the lower border
+    outside = (silhouette > 0) & (reach > _FINGERS_FROM * palm)
+    _, pieces = cv2.connectedComponents(outside.astype(np.uint8))
+    fingers = outside & ~np.isin(pieces, pieces[-1:])  # the forearm leaves through the lower border
     if not fingers.any():
         return None
     long = fingers & (reach > _LONG_FROM * reach[fingers].max())
     ahead = np.arctan2((x - column)[long].mean(), (row - y)[long].mean())
-    angles = np.arctan2((x - column)[fingers], (row - y)[fingers]) - ahead
-    angles = (angles + np.pi) % (2 * np.pi) - np.pi
+    angles = np.degrees(np.arctan2(x - column, row - y)[outside] - ahead)
+    angles = (angles + 180) % 360 - 180
+    angles = angles[np.abs(angles) < _WIDEST_DEGREES]
     to_left, to_right = -np.percentile(angles, 1), np.percentile(angles, 99)
-    if abs(to_left - to_right) < np.radians(_LEAST_DIFFERENCE_DEGREES):
+    if abs(to_left - to_right) < _LEAST_DIFFERENCE_DEGREES:
         return None
     return "right" if to_left > to_right else "left"
+
+
+def _palm(silhouette: npt.NDArray[np.uint8]) -> tuple[int, int, float]:
+    """Row, column and radius of the largest circle in the hand, gaps between the metacarpals closed."""
+    closed = cv2.morphologyEx(silhouette, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11)))
+    depth = cv2.distanceTransform(np.pad(closed, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    row, column = divmod(int(depth.argmax()), depth.shape[1])
+    return row, column, float(depth[row, column])
 
 
 def _silhouette(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
