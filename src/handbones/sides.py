@@ -50,16 +50,17 @@ def detect_side(pixels: npt.NDArray[np.uint8]) -> Side | None:
     if silhouette is None:
         return None
     row, column, palm = _palm(silhouette)
-    y, x = np.indices(silhouette.shape)
-    reach = np.hypot(y - row, x - column)
+    height, width = silhouette.shape
+    rightwards, upwards = np.meshgrid(np.arange(width) - column, row - np.arange(height))
+    reach = np.hypot(rightwards, upwards)
     outside = (silhouette > 0) & (reach > _FINGERS_FROM * palm)
     _, pieces = cv2.connectedComponents(outside.astype(np.uint8))
     fingers = outside & ~np.isin(pieces, pieces[-1:])  # the forearm leaves through the lower border
     if not fingers.any():
         return None
     long = fingers & (reach > _LONG_FROM * reach[fingers].max())
-    ahead = np.arctan2((x - column)[long].mean(), (row - y)[long].mean())
-    angles = np.degrees(np.arctan2(x - column, row - y)[outside] - ahead)
+    ahead = np.arctan2(rightwards[long].mean(), upwards[long].mean())
+    angles = np.degrees(np.arctan2(rightwards, upwards)[outside] - ahead)
     angles = (angles + 180) % 360 - 180
     angles = angles[np.abs(angles) < _WIDEST_DEGREES]
     to_left, to_right = -np.percentile(angles, 1), np.percentile(angles, 99)
