@@ -5,12 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from shapes import random_labels
 
 from handbones.commands.check import check
 from handbones.errors import UserError
 from handbones.labels import Labels, save_labels
 from handbones.metadata import Metadata, write_metadata
+from shapes import random_labels
 
 
 @pytest.fixture

@@ -47,12 +47,11 @@ def _splits(collection: Collection) -> str:
 
 def _labels(labels: list[Labels]) -> str:
     missing = Counter(bone for one in labels for bone in BONES if bone not in one.polygons)
+    text = f"of {len(labels)} pictures"
     if not missing:
-        return f"{len(labels)} files" + (", all 29 bones in each" if labels else "")
+        return text + (", all 29 bones in each" if labels else "")
     listed = ", ".join(f"{bone} in {count}" for bone, count in missing.most_common(5))
-    return f"{len(labels)} files; missing: {listed}" + (
-        f" and {len(missing) - 5} more bones" if len(missing) > 5 else ""
-    )
+    return f"{text}; missing: {listed}" + (f" and {len(missing) - 5} more bones" if len(missing) > 5 else "")
 
 
 def _sides(cases: list[Case], deep: bool) -> str:
