@@ -1,0 +1,32 @@
+"""The base install works without torch: every module outside `learning` imports, masks are encoded and scored."""
+
+import importlib
+import importlib.util
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import handbones
+
+assert importlib.util.find_spec("torch") is None, "torch is installed: this must be tried without it"
+
+for module in pkgutil.walk_packages(handbones.__path__, "handbones."):
+    if not module.name.startswith("handbones.learning"):
+        importlib.import_module(module.name)
+
+rng = np.random.default_rng(0)
+mask = rng.integers(0, 2, (48, 64), np.uint8)
+assert (handbones.rle_decode(handbones.rle_encode(mask), mask.shape) == mask).all()
+
+logits = rng.normal(size=(29, 16, 16)).astype(np.float32)
+found = handbones.Segmentation.from_logits(logits, 48, 64)
+assert found.rle() == handbones.logits_to_rle(logits, 48, 64)
+assert (handbones.dice(found.masks()[None], found.masks()[None]) == 1).all()
+
+assert handbones.load_recipe("small") is not None, "the recipes are not in the package"
+script = Path(sys.executable).with_name("handbones")
+subprocess.run([script, "--help"], check=True, stdout=subprocess.DEVNULL)
+print("The base install works without torch.")
