@@ -53,7 +53,7 @@ class DepthwiseConv2d(nn.Conv2d):
         if usual or not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") != torch.bfloat16:
             return super().forward(input)
         x, weight = input.bfloat16(), self.weight.bfloat16()
-        output: Tensor = _Depthwise.apply(x, weight, self.stride[0])  # type: ignore[no-untyped-call]
+        output: Tensor = _Depthwise.apply(x, weight, self.stride[0])
         return output
 
 
@@ -67,7 +67,7 @@ class _Depthwise(torch.autograd.Function):
         return _convolve(x, weight, stride)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
