@@ -29,5 +29,6 @@ lint: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	@[ -n "$(PYTHON)" ] || { echo 'handbones needs Python 3.11 or newer: install it, or name it: make PYTHON=/path/to/python3.12 ...' >&2; exit 1; }
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[train,dev]'
+	@echo 'Installing into $(VENV); with torch that takes some minutes ...'
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[train,dev]'
 	@touch $@
