@@ -206,7 +206,9 @@ def main():
             # Close the gap that the model leaves between the carpus and the forearm, then let the carpals carve it.
             verts = verts + SHIFT[label]
         step = 0.8 if forearm else 0.3
-        low, field = rebuild(verts, faces, step, 1.0 if forearm else 0.6)
+        low, field = rebuild(verts, faces, step, 2.0 if forearm else 0.6)
+        if label == "Ulna":
+            field = add_styloid(field, low, step, verts)
         if forearm:
             field = carve(field, low, step, bones)
         bones[label] = surface(field, low, step)
@@ -233,6 +235,19 @@ def main():
 # How far the forearm moves towards the carpus, in mm (x, y, z).
 SHIFT = {"Radius": np.array([0.0, -6.5, 0.0]), "Ulna": np.array([0.0, -4.5, 0.0])}
 CARTILAGE_MM = 1.9
+
+
+def add_styloid(field, low, step, verts):
+    """The coarse ulna has lost its styloid process: a peg on the head's far corner, melted into it."""
+    corner = verts[(verts[:, 0] - verts[:, 1]).argmax()]
+    a, b = corner + np.array([-3.5, 7.0, -1.0]), corner + np.array([-1.0, -3.5, -1.5])
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in field.shape), indexing="ij"), -1)
+    p = index * step + low - a
+    along = np.clip(p @ (b - a) / ((b - a) @ (b - a)), 0, 1)[..., None]
+    peg = np.linalg.norm(p - along * (b - a), axis=-1) - (3.2 - 1.4 * along[..., 0])
+    melt = 2.0
+    h = np.maximum(melt - np.abs(field - peg), 0.0) / melt
+    return np.minimum(field, peg) - h * h * melt / 4
 
 
 def carve(field, low, step, bones):

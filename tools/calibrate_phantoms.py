@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from handbones.anatomy import ANATOMY, INDEX
 from handbones.phantom import person
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -28,6 +29,10 @@ def main() -> None:
             found = json.loads(out.read_text())["bones"]
         for label, row in found.items():
             length, width = person.MEAN_SCALE[label]
+            if ANATOMY[INDEX[label]].group == "carpals":  # turned as they are, they have no length of their own
+                length = width = (length * width / row["area"]) ** 0.5
+                person.MEAN_SCALE[label] = (length, width)
+                continue
             if label not in ("Radius", "Ulna"):  # their length is the picture's border
                 length /= row["length"]
             width /= (row["width"] * row["area"] / row["length"]) ** 0.5

@@ -9,6 +9,7 @@ and the mean overlaps of the pairs that overlap in real hands, and of those that
 
 import argparse
 import json
+from statistics import NormalDist
 
 import cma
 import numpy as np
@@ -57,11 +58,25 @@ def main() -> None:
         if k < len(CARPALS):
             start[3 * len(SHIFTED) + 3 * k :][:3] = np.array(turn) / 5.0
 
+    # The same spread of wrist tilts whatever the number of phantoms: quantiles of the mixture of two modes.
+    preset = PRESETS["realistic"]
+    tilted = round(options.phantoms * preset.pose.tilted)
+    tilts = np.concatenate(
+        [
+            [NormalDist(mean, sd).inv_cdf((k + 0.5) / n) for k in range(n)]
+            for n, (mean, sd) in (
+                (tilted, preset.pose.tilt_deg),
+                (options.phantoms - tilted, preset.pose.straight_deg),
+            )
+        ]
+    )
+    presets = [preset.model_copy(update={"pose": preset.pose.model_copy(update={"tilt_any": (t, t)})}) for t in tilts]
+
     def cost(x: np.ndarray, show: bool = False) -> float:
         pose.REST, pose.CORRECTION = unpack_parameters(x, rest)
         places, overlap = np.zeros((29, 2)), np.zeros((29, 29))
         for seed in range(options.phantoms):
-            g = draw_geometry(np.random.default_rng(seed), PRESETS["realistic"], SIZE, SIZE, side="right")
+            g = draw_geometry(np.random.default_rng(seed), presets[seed], SIZE, SIZE, side="right")
             covered = g.packed.reshape(-1) > 0
             masks = unpack(g.packed.reshape(1, -1)[:, covered])[:, 0].astype(np.float32)
             area = np.maximum(masks.sum(1), 1)

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 
 from handbones.anatomy import ANATOMY, BONES, INDEX
 from handbones.labels import Labels
+from handbones.phantom.decoys import draw_decoy
 from handbones.phantom.film import detect, display, finish, process, transmit
 from handbones.phantom.frame import Bars, add_frame, draw_bars
 from handbones.phantom.person import Person, draw_person
 from handbones.phantom.pose import Pose, draw_pose, place_bones
 from handbones.phantom.projection import Body, Camera, bone_integral, build_body, masks
-from handbones.phantom.settings import REALISTIC, PhantomSettings
+from handbones.phantom.settings import REALISTIC, PhantomSettings, find_preset
+from handbones.phantom.skeleton import skeleton
 from handbones.phantom.things import add_things
 from handbones.phantom.tissue import tissue_thickness
 from handbones.phantom.view import draw_camera
@@ -35,6 +37,8 @@ class Phantom:
     person: Person
     pose: Pose
     camera: Camera
+    nails: bool
+    """Whether finger nails show."""
 
 
 def draw(
@@ -48,8 +52,8 @@ def draw(
 ) -> Phantom:
     """One phantom of the given size; a person and a side can be given to draw the same hand again."""
     bare = draw_geometry(rng, settings, height, width, person=person, side=side)
-    pixels = _expose(rng, bare, settings)
-    return Phantom(pixels, bare.packed, bare.side, bare.person, bare.pose, bare.camera)
+    pixels, nails = _expose(rng, bare, settings)
+    return Phantom(pixels, bare.packed, bare.side, bare.person, bare.pose, bare.camera, nails)
 
 
 @dataclass(frozen=True)
@@ -75,24 +79,24 @@ def draw_geometry(
     view = settings.view if side is None else settings.view.model_copy(update={"left": float(side == "left")})
     bars = draw_bars(rng, settings.frame)
     camera = draw_camera(rng, body, pose.tilt, view, bars, height, width)
-    side = "left" if np.linalg.det(camera.matrix[:, :2]) < 0 else "right"
+    side = "left" if camera.mirror < 0 else "right"
     return Geometry(body, masks(body, camera), side, person, pose, camera, bars)
 
 
-def _expose(rng: Rng, bare: Geometry, settings: PhantomSettings) -> NDArray[np.uint8]:
-    """The picture; `bare.packed` gains the sesamoids that are labelled and loses what shutters and bars hide."""
+def _expose(rng: Rng, bare: Geometry, settings: PhantomSettings) -> tuple[NDArray[np.uint8], bool]:
+    """The picture, and whether nails show; `bare.packed` gains the sesamoids that are labelled and loses what shutters and bars hide."""
     body, camera, packed = bare.body, bare.camera, bare.packed
     bone, bulk = bone_integral(rng, body, camera, settings.matter)
     _add_sesamoids(rng, body, camera, settings, bone, bulk, packed)
     tissue = tissue_thickness(rng, body, camera)
     line, soft = transmit(rng, bone, bulk, tissue, settings.matter)
-    add_things(rng, line, tissue, body, camera, settings.things)
+    nails = add_things(rng, line, tissue, body, camera, settings.things)
     seen = detect(rng, line, settings.matter, settings.film, camera.px_per_mm)
     seen = process(rng, seen, settings.film, camera.px_per_mm)
     grey = display(rng, seen, bone, soft, settings.film)
     hidden = add_frame(rng, grey, settings.frame, bare.side, bare.bars)
     packed[hidden] = 0
-    return finish(rng, grey, settings.film)
+    return finish(rng, grey, settings.film), nails
 
 
 def _add_sesamoids(
@@ -127,8 +131,6 @@ def _add_sesamoids(
 
 def _head(b: int, body: Body) -> NDArray[np.float64]:
     """The centre of a bone's distal joint in its own frame, mm."""
-    from handbones.phantom.skeleton import skeleton
-
     for joint in skeleton().joints:
         if joint.parent == BONES[b]:
             return np.asarray(joint.in_parent * body.person.scale[b])
@@ -149,10 +151,27 @@ def _ellipsoid(
     return (slice(y0, y1), slice(x0, x1)), (depth * np.sqrt(np.maximum(inside, 0.0))).astype(np.float32)
 
 
-def make(seed: int, settings: PhantomSettings = REALISTIC, size: int = 2048) -> tuple[Radiograph, Labels]:
-    """The phantom of a seed: a (size, size) uint8 radiograph and its labels in the pixels of that radiograph."""
-    phantom = draw(np.random.default_rng(seed), settings, size, size)
+def make(seed: int, settings: PhantomSettings | str = REALISTIC, size: int = 2048) -> tuple[Radiograph, Labels]:
+    """The phantom of a seed: a (size, size) uint8 radiograph and its labels in the pixels of that radiograph.
+
+    `settings` can be the name of a preset. Raises `UsageError` for an unknown one.
+    """
+    phantom = draw(np.random.default_rng(seed), find_preset(settings), size, size)
     return Radiograph(phantom.pixels, None, None), trace(phantom.packed)
+
+
+def draw_sample(
+    rng: Rng, settings: PhantomSettings, height: int, width: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
+    """A training sample: pixels (height, width) and packed masks; now and then a picture without a hand."""
+    if rng.random() < settings.not_a_hand:
+        return draw_decoy(rng, settings, height, width), np.zeros((height, width), np.uint32)
+    phantom = draw(rng, settings, height, width)
+    return phantom.pixels, phantom.packed
+
+
+OUTLINE_TOLERANCE_PX = 0.75
+"""How far an outline may lie from the mask that it is traced from."""
 
 
 def trace(packed: NDArray[np.uint32]) -> Labels:
@@ -162,7 +181,8 @@ def trace(packed: NDArray[np.uint32]) -> Labels:
         mask = ((packed >> np.uint32(bone.index)) & 1).astype(np.uint8)
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         # Crumbs at a border or behind a shutter's corner are nothing an annotator would draw.
-        kept = [o[:, 0].astype(np.float64) for o in outlines if len(o) >= 3 and cv2.contourArea(o) >= 12.0]
-        if kept:
-            polygons[bone.label] = sorted(kept, key=lambda o: -len(o))
+        large = sorted((o for o in outlines if cv2.contourArea(o) >= 12.0), key=cv2.contourArea, reverse=True)
+        simple = [cv2.approxPolyDP(o, OUTLINE_TOLERANCE_PX, True)[:, 0].astype(np.float64) for o in large]
+        if simple:
+            polygons[bone.label] = [o for o in simple if len(o) >= 3]
     return Labels(polygons=polygons)

@@ -17,35 +17,35 @@ WAVES = 5
 # Factors on length and width that bring the modelled hand to the mean of real ones: the average areas, lengths and
 # widths of 288 hands in `calibration.json`, fitted with `tools/calibrate_phantoms.py`.
 MEAN_SCALE: dict[str, tuple[float, float]] = {
-    "finger-1": (1.206, 1.587),
-    "finger-2": (1.035, 1.346),
-    "finger-3": (1.040, 1.178),
-    "finger-4": (1.100, 1.196),
-    "finger-5": (0.963, 1.080),
-    "finger-6": (1.017, 1.037),
-    "finger-7": (1.004, 1.068),
-    "finger-8": (1.060, 1.162),
-    "finger-9": (0.978, 1.150),
-    "finger-10": (1.056, 1.023),
-    "finger-11": (0.968, 1.086),
-    "finger-12": (1.118, 1.334),
-    "finger-13": (1.073, 1.201),
-    "finger-14": (1.108, 1.079),
-    "finger-15": (0.903, 1.009),
-    "finger-16": (1.263, 1.475),
-    "finger-17": (0.889, 1.233),
-    "finger-18": (0.975, 1.134),
-    "finger-19": (0.906, 1.067),
-    "Trapezium": (1.008, 1.082),
-    "Trapezoid": (0.965, 1.118),
-    "Capitate": (1.080, 1.207),
-    "Hamate": (1.242, 0.970),
-    "Scaphoid": (1.172, 1.048),
-    "Lunate": (1.241, 0.883),
-    "Triquetrum": (0.863, 1.107),
-    "Pisiform": (0.883, 1.410),
-    "Radius": (1.000, 0.941),
-    "Ulna": (1.000, 0.914),
+    "finger-1": (1.209, 1.585),
+    "finger-2": (1.033, 1.350),
+    "finger-3": (1.041, 1.175),
+    "finger-4": (1.117, 1.201),
+    "finger-5": (0.971, 1.087),
+    "finger-6": (1.026, 1.045),
+    "finger-7": (1.019, 1.076),
+    "finger-8": (1.067, 1.167),
+    "finger-9": (0.985, 1.158),
+    "finger-10": (1.064, 1.028),
+    "finger-11": (0.977, 1.089),
+    "finger-12": (1.126, 1.353),
+    "finger-13": (1.078, 1.213),
+    "finger-14": (1.118, 1.089),
+    "finger-15": (0.911, 1.018),
+    "finger-16": (1.278, 1.495),
+    "finger-17": (0.903, 1.247),
+    "finger-18": (0.988, 1.147),
+    "finger-19": (0.915, 1.081),
+    "Trapezium": (1.017, 1.017),
+    "Trapezoid": (1.047, 1.047),
+    "Capitate": (1.158, 1.158),
+    "Hamate": (1.148, 1.148),
+    "Scaphoid": (1.127, 1.127),
+    "Lunate": (1.016, 1.016),
+    "Triquetrum": (0.949, 0.949),
+    "Pisiform": (1.136, 1.136),
+    "Radius": (1.000, 0.955),
+    "Ulna": (1.000, 0.927),
 }
 
 # Cortical thickness at the ends and at mid-shaft, mm, by segment (compact bone of adults in hand radiographs).
@@ -120,7 +120,7 @@ def draw_person(rng: Rng, settings: Population) -> Person:
         waves=_waves(rng, settings),
         cortex=_cortex(rng, settings, age),
         shift=rng.normal(0.0, 1.0, (29, 3)) * _carpal_freedom(settings.carpal_shift_mm_sd),
-        turn=np.radians(rng.normal(0.0, 1.0, (29, 3)) * _carpal_freedom(settings.carpal_turn_deg_sd)),
+        turn=np.radians(rng.normal(0.0, 1.0, (29, 3)) * _carpal_turns(settings.carpal_turn_deg_sd)),
         density=np.exp(rng.normal(0.0, settings.density_sd) + rng.normal(0.0, settings.density_sd / 3, 29)),
         sesamoids=_sesamoids(rng, settings),
         fat=float(np.exp(rng.normal(0.0, settings.tissue_sd)) * (bmi / 23.0) ** 0.4),
@@ -177,6 +177,13 @@ def _carpal_freedom(sd: float) -> Floats:
         elif bone.group == "forearm" or bone.segment == "metacarpal":
             freedom[bone.index] = 0.4 * sd
     freedom[INDEX["Pisiform"]] = 2.0 * sd
+    return freedom
+
+
+def _carpal_turns(sd: float) -> Floats:
+    """The scaphoid flexes and extends more than the others: it looks long in one hand and round in the next."""
+    freedom = np.repeat(_carpal_freedom(sd), 3, axis=1)
+    freedom[INDEX["Scaphoid"], 0] *= 1.8
     return freedom
 
 

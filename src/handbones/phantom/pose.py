@@ -15,13 +15,13 @@ Floats = NDArray[np.float64]
 Rng = np.random.Generator
 
 # Direction of each finger bone in the picture when the hand rests, degrees from metacarpal 3 towards the little finger.
-# Chosen so that the mean places of the bones meet those of 288 real hands (`tools/calibrate_phantoms.py`).
+# This and `CORRECTION` are fitted with `tools/fit_pose.py` to the places and overlaps of 288 real hands.
 REST = {
-    "finger-3": -38.0, "finger-2": -36.0, "finger-1": -33.0,
-    "finger-7": -7.5, "finger-6": -10.0, "finger-5": -8.5, "finger-4": -8.5,
-    "finger-11": 0.0, "finger-10": 0.5, "finger-9": 1.0, "finger-8": 1.0,
-    "finger-15": 6.5, "finger-14": 9.0, "finger-13": 8.0, "finger-12": 8.0,
-    "finger-19": 13.0, "finger-18": 20.0, "finger-17": 21.0, "finger-16": 21.0,
+    "finger-3": -42.1, "finger-2": -42.9, "finger-1": -44.2,
+    "finger-7": -15.6, "finger-6": -5.3, "finger-5": -12.7, "finger-4": -3.3,
+    "finger-11": -2.8, "finger-10": 2.5, "finger-9": 3.3, "finger-8": 2.9,
+    "finger-15": 6.2, "finger-14": 14.0, "finger-13": 17.6, "finger-12": 9.2,
+    "finger-19": 15.2, "finger-18": 32.8, "finger-17": 32.5, "finger-16": 28.8,
 }  # fmt: skip
 
 # How far each bone of the thumb leans out of the picture's plane to the palm, degrees.
@@ -32,7 +32,21 @@ _WRIST_CENTRE = np.array([-0.5, 6.5, 0.0])
 _PROXIMAL_ROW = ("Scaphoid", "Lunate", "Triquetrum", "Pisiform")
 
 # Corrections of the modelled hand towards the mean of real ones, in the hand's axes: shift in mm, turn in degrees.
-CORRECTION: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {}
+CORRECTION: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "Trapezium": ((-2.05, 3.85, 2.14), (-11.6, 8.7, -3.6)),
+    "Trapezoid": ((-1.67, -1.72, 0.44), (15.1, 1.4, -8.1)),
+    "Capitate": ((-1.08, -0.7, -2.81), (3.6, 3.2, 5.2)),
+    "Hamate": ((-0.49, -3.08, -0.0), (-23.4, 16.5, -12.4)),
+    "Scaphoid": ((-0.88, -3.96, -0.87), (3.8, 5.0, 4.3)),
+    "Lunate": ((-0.72, -0.97, -3.03), (8.1, -11.1, -1.7)),
+    "Triquetrum": ((1.16, -2.7, 0.91), (6.2, 20.9, 13.7)),
+    "Pisiform": ((5.81, 2.2, 2.31), (-0.8, -0.9, -1.5)),
+    "finger-3": ((-4.32, 4.12, -8.48), (0.0, 0.0, 0.0)),
+    "finger-7": ((1.32, 1.13, 0.2), (0.0, 0.0, 0.0)),
+    "finger-11": ((-1.93, 1.21, -0.99), (0.0, 0.0, 0.0)),
+    "finger-15": ((-4.24, -5.29, -1.14), (0.0, 0.0, 0.0)),
+    "finger-19": ((-0.64, -3.2, 4.23), (0.0, 0.0, 0.0)),
+}
 NONE = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 
 
@@ -177,7 +191,9 @@ def _rest_wrist(person: Person, axes: Floats, at: Floats) -> Floats:
     return settle(person.scale, turn, at, np.full(29, CARTILAGE_MM))
 
 
-CARTILAGE_MM = 1.7
+CARTILAGE_MM = 1.0
+_WIDER = {"finger-1": 1.0, "finger-2": 1.2, "finger-17": 0.4}
+"""Joint spaces that the modelled hand has too narrow, mm."""
 
 
 def _hang_fingers(person: Person, pose: Pose, axes: Floats, at: Floats) -> None:
@@ -186,7 +202,7 @@ def _hang_fingers(person: Person, pose: Pose, axes: Floats, at: Floats) -> None:
         p, c = INDEX[joint.parent], INDEX[joint.child]
         centre = at[p] + axes[p] @ (joint.in_parent * person.scale[p])
         length_p, length_c = person.scale[p, 1], person.scale[c, 1]
-        out = joint.reach * (length_p - length_c) + 1.2 * (1.0 - length_c) + pose.gap[c]
+        out = joint.reach * (length_p - length_c) + 1.2 * (1.0 - length_c) + pose.gap[c] + _WIDER.get(joint.child, 0.0)
         at[c] = centre + axes[c][:, 1] * out
 
 

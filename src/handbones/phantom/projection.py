@@ -11,19 +11,22 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from handbones.anatomy import BONES, INDEX
-from handbones.phantom.mesh import Template, place, shape, template
+from handbones.anatomy import ANATOMY, BONES, INDEX
+from handbones.phantom.mesh import place, shape, template
 from handbones.phantom.person import Person
 from handbones.phantom.pose import Placement
 from handbones.phantom.raster import silhouette, thickness
 from handbones.phantom.settings import Matter
 
 Floats = NDArray[np.float64]
+Image = NDArray[np.float32]
 Rng = np.random.Generator
 
 TILE = 512
 TILE_MM = 0.2
 """Size of a texture cell."""
+SHARP_PX_PER_MM = 4.5
+"""From this scale on a pixel is smaller than what the beam resolves, and needs no finer sampling."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,23 @@ class Camera:
 
     @property
     def px_per_mm(self) -> float:
-        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+        return float(np.sqrt(abs(self._det)))
 
-    def project(self, points: Floats, detector_z: float) -> Floats:
-        """(n, 3) mm to (n, 3): pixel x, pixel y, depth in mm."""
-        m = self.source_mm / (self.source_mm - (detector_z - points[:, 2]))
-        x = self.beam[0] + (points[:, 0] - self.beam[0]) * m
-        y = self.beam[1] + (points[:, 1] - self.beam[1]) * m
-        a = self.matrix
-        return np.stack(
-            [a[0, 0] * x + a[0, 1] * y + a[0, 2], a[1, 0] * x + a[1, 1] * y + a[1, 2], points[:, 2]], axis=1
-        )
+    @property
+    def mirror(self) -> float:
+        """-1 where the picture shows a left hand, that is, the modelled right hand mirrored; else 1."""
+        return 1.0 if self._det > 0 else -1.0
+
+    @property
+    def _det(self) -> float:
+        m = self.matrix
+        return float(m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0])
+
+    def project(self, points: Floats, detector_z: float) -> Image:
+        """(n, 3) mm to (n, 3) float32: pixel x, pixel y, depth in mm."""
+        out = np.empty(points.shape, np.float32)
+        _project(points, self.matrix, self.source_mm, self.beam, detector_z, out)
+        return out
 
     def mirrored(self) -> "Camera":
         """The same picture flipped left to right."""
@@ -61,10 +70,20 @@ class Camera:
 
     def finer(self, factor: int) -> "Camera":
         """The same picture with `factor` times as many pixels a side."""
-        f = float(factor)
-        finer = self.matrix * f
-        finer[:, 2] += (f - 1.0) / 2.0
+        finer = self.matrix * float(factor)
+        finer[:, 2] += (factor - 1.0) / 2.0
         return Camera(self.source_mm, self.beam, finer, self.height * factor, self.width * factor)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _project(points, matrix, source, beam, detector_z, out):  # type: ignore[no-untyped-def]
+    for i in range(points.shape[0]):
+        m = source / (source - (detector_z - points[i, 2]))
+        x = beam[0] + (points[i, 0] - beam[0]) * m
+        y = beam[1] + (points[i, 1] - beam[1]) * m
+        out[i, 0] = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]
+        out[i, 1] = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]
+        out[i, 2] = points[i, 2]
 
 
 @dataclass(frozen=True)
@@ -79,8 +98,7 @@ class Body:
     @property
     def detector_z(self) -> float:
         """Height of the detector: the palm's soft tissue lies on it."""
-        hand = slice(0, template().start[INDEX["Radius"]])
-        return float(self.outer[hand, 2].max()) + 8.0
+        return float(self.outer[: template().start[INDEX["Radius"]], 2].max()) + 8.0
 
 
 def build_body(person: Person, placement: Placement) -> Body:
@@ -95,123 +113,122 @@ def build_body(person: Person, placement: Placement) -> Body:
 def masks(body: Body, camera: Camera) -> NDArray[np.uint32]:
     """(h, w) packed masks: bit i where the centre of a pixel lies behind bone i."""
     t = template()
-    points = camera.project(body.outer, body.detector_z).astype(np.float32)
+    points = camera.project(body.outer, body.detector_z)
     out = np.zeros((camera.height, camera.width), np.uint32)
-    # A mirrored picture turns every face around.
-    faces = t.faces if np.linalg.det(camera.matrix[:, :2]) > 0 else tuple(f[:, ::-1] for f in t.faces)
     for b in range(len(BONES)):
-        silhouette(points[t.start[b] : t.start[b + 1]], faces[b], np.uint32(1 << b), out)
+        silhouette(points[t.start[b] : t.start[b + 1]], t.faces[b], camera.mirror, b, out)
     return out
 
 
-def bone_integral(
-    rng: Rng, body: Body, camera: Camera, matter: Matter, supersample: int = 2
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def bone_integral(rng: Rng, body: Body, camera: Camera, matter: Matter) -> tuple[Image, Image]:
     """Line integral of all bone and its thickness in mm, both (h, w) float32, averaged over each pixel's area."""
     t = template()
+    supersample = 1 if camera.px_per_mm > SHARP_PX_PER_MM else 2
     fine = camera.finer(supersample)
-    outer = fine.project(body.outer, body.detector_z).astype(np.float32)
-    inner = fine.project(body.inner, body.detector_z).astype(np.float32)
-    integral = np.zeros((fine.height, fine.width), np.float32)
-    bulk = np.zeros_like(integral)
+    outer = fine.project(body.outer, body.detector_z)
+    inner = fine.project(body.inner, body.detector_z)
+    both = np.zeros((2, fine.height, fine.width), np.float32)
     spongiosa = rng.uniform(*matter.spongiosa_per_mm)
     cortex = spongiosa * rng.uniform(*matter.cortex_factor)
-    hollow = rng.uniform(*matter.hollow)
-    trabeculae = rng.uniform(*matter.trabeculae)
-    streaks = rng.uniform(*matter.streaks)
-    sign = np.float32(1.0 if np.linalg.det(camera.matrix[:, :2]) > 0 else -1.0)
-    for b, label in enumerate(BONES):
+    texture = np.array([rng.uniform(*matter.trabeculae), rng.uniform(*matter.streaks)], np.float32)
+    hollow = np.where(t.shaft, rng.uniform(*matter.hollow), 0.0)
+    matters = np.stack([cortex * body.person.density, spongiosa * body.person.density, hollow], 1).astype(np.float32)
+    grids = _bone_grids(body, fine)
+    offsets = rng.integers(0, TILE, (len(BONES), 4))
+    for b in range(len(BONES)):
         rows = slice(t.start[b], t.start[b + 1])
         box = _box(outer[rows], fine)
         if box is None:
             continue
         x0, y0, x1, y1 = box
-        offset = np.array([x0, y0, 0.0], np.float32)
-        whole = np.zeros((y1 - y0, x1 - x0), np.float32)
-        marrow = np.zeros_like(whole)
-        thickness(outer[rows] - offset, t.faces[b], whole)
-        thickness(inner[rows] - offset, t.faces[b], marrow)
-        density = body.person.density[b]
-        _compose(
-            whole, marrow, sign, np.float32(cortex * density), np.float32(spongiosa * density),
-            _bone_grid(b, t, body, fine, x0, y0), np.float32(hollow if t.shaft[b] else 0.0), np.float32(trabeculae),
-            np.float32(streaks), rng.integers(0, TILE, 4), _tiles(), integral[y0:y1, x0:x1], bulk[y0:y1, x0:x1],
-        )  # fmt: skip
+        surfaces = np.zeros((2, y1 - y0, x1 - x0), np.float32)
+        thickness(outer[rows], t.faces[b], x0, y0, surfaces[0])
+        thickness(inner[rows], t.faces[b], x0, y0, surfaces[1])
+        _compose(surfaces, np.float32(camera.mirror), matters[b], grids[b], texture, offsets[b], _tiles(), x0, y0, both)
     if supersample > 1:
         size = (camera.width, camera.height)
-        integral = cv2.resize(integral, size, interpolation=cv2.INTER_AREA)
-        bulk = cv2.resize(bulk, size, interpolation=cv2.INTER_AREA)
-    return integral, bulk
+        both = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in both])
+    return both[0], both[1]
 
 
-def _box(points: NDArray[np.float32], camera: Camera) -> tuple[int, int, int, int] | None:
-    low = np.floor(points[:, :2].min(0)).astype(int) - 1
-    high = np.ceil(points[:, :2].max(0)).astype(int) + 2
-    x0, y0 = max(0, int(low[0])), max(0, int(low[1]))
-    x1, y1 = min(camera.width, int(high[0])), min(camera.height, int(high[1]))
+def _box(points: Image, camera: Camera) -> tuple[int, int, int, int] | None:
+    low, high = _bounds(points)
+    x0, y0 = max(0, int(low[0]) - 1), max(0, int(low[1]) - 1)
+    x1, y1 = min(camera.width, int(high[0]) + 2), min(camera.height, int(high[1]) + 2)
     return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
 
-def _bone_grid(b: int, t: Template, body: Body, camera: Camera, x0: int, y0: int) -> NDArray[np.float32]:
-    """Affine map of a bone's pixels to (across mm, along mm, place along the bone 0-1): (3, 3) float32."""
-    label = BONES[b]
-    axis = camera.matrix[:, :2] @ body.placement.axes[b][:2, 1]
-    scale = camera.px_per_mm
-    size = float(np.hypot(*axis))
-    long = axis / max(size, 1e-6)
+@njit(cache=True, nogil=True)
+def _bounds(points):  # type: ignore[no-untyped-def]
+    x0 = x1 = points[0, 0]
+    y0 = y1 = points[0, 1]
+    for i in range(1, points.shape[0]):
+        x0, x1 = min(x0, points[i, 0]), max(x1, points[i, 0])
+        y0, y1 = min(y0, points[i, 1]), max(y1, points[i, 1])
+    return (x0, y0), (x1, y1)
+
+
+FOREARM_END_MM = 90.0
+"""Distance from the wrist over which the place along radius and ulna runs from 1 to 0."""
+
+
+def _bone_grids(body: Body, camera: Camera) -> Image:
+    """(29, 3, 3) affine maps of pixels to (across mm, along mm, place along the bone 0 to 1) of each bone."""
+    t = template()
+    m, scale = camera.matrix[:, :2], camera.px_per_mm
+    axis = body.placement.axes[:, :2, 1] @ m.T
+    size = np.maximum(np.hypot(axis[:, 0], axis[:, 1]), 1e-6)
+    long = axis / size[:, None]
     # Never let a bone seen end-on stretch its texture without bound.
-    foreshortening = max(size / scale, 0.3)
-    start, stop = t.start[b], t.start[b + 1]
-    local_y = t.vertices[start:stop, 1]
-    pivot = camera.project(body.placement.at[b][None], body.detector_z)[0, :2] - np.array([x0, y0])
-    across = np.array([-long[1], long[0]])
-    length = t.length[b] * body.person.scale[b, 1]
-    low = float(local_y.min()) * body.person.scale[b, 1]
-    grid = np.zeros((3, 3))
-    grid[0, :2] = across / scale
-    grid[1, :2] = long / scale / foreshortening
-    grid[0, 2] = -grid[0, :2] @ pivot
-    grid[1, 2] = -grid[1, :2] @ pivot
-    if label in ("Radius", "Ulna"):
-        # Count from the wrist: the marrow cavity opens behind the metaphysis and stays open.
-        grid[2] = grid[1] / 90.0
-        grid[2, 2] += 1.0
-    else:
-        grid[2] = grid[1] / length
-        grid[2, 2] -= low / length
-    return grid.astype(np.float32)
+    foreshortening = np.maximum(size / scale, 0.3)
+    pivot = camera.project(body.placement.at, body.detector_z)[:, :2]
+    grids = np.zeros((29, 3, 3))
+    grids[:, 0, :2] = np.stack([-long[:, 1], long[:, 0]], 1) / scale
+    grids[:, 1, :2] = long / (scale * foreshortening)[:, None]
+    grids[:, :2, 2] = -np.einsum("bij,bj->bi", grids[:, :2, :2], pivot)
+    length = t.length * body.person.scale[:, 1]
+    low = np.array([t.vertices[t.start[b] : t.start[b + 1], 1].min() for b in range(29)]) * body.person.scale[:, 1]
+    grids[:, 2] = grids[:, 1] / length[:, None]
+    grids[:, 2, 2] -= low / length
+    for bone in ANATOMY:
+        if bone.group == "forearm":
+            grids[bone.index, 2] = grids[bone.index, 1] / FOREARM_END_MM
+            grids[bone.index, 2, 2] += 1.0
+    return grids.astype(np.float32)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _compose(  # type: ignore[no-untyped-def]
-    whole, marrow, sign, cortex, spongiosa, grid, hollow, trabeculae, streaks, offsets, tiles, integral, bulk
-):
-    height, width = whole.shape
+def _compose(surfaces, sign, matter, grid, texture, offsets, tiles, x0, y0, both):  # type: ignore[no-untyped-def]
+    """Add a bone's attenuation and thickness from its two surfaces, (2, h, w) mm, to `both` at (y0, x0)."""
     cell = np.float32(1.0 / TILE_MM)
-    one = np.float32(1.0)
-    for y in range(height):
-        for x in range(width):
-            outer = sign * whole[y, x]
-            if outer <= 0.0:
+    zero, one, two = np.float32(0.0), np.float32(1.0), np.float32(2.0)
+    cortex, spongiosa, hollow = matter[0], matter[1], matter[2]
+    contrast, streaks = texture[0], texture[1]
+    for row in range(surfaces.shape[1]):
+        y = np.float32(row + y0)
+        for column in range(surfaces.shape[2]):
+            outer = sign * surfaces[0, row, column]
+            if outer <= zero:
                 continue
-            inner = min(max(sign * marrow[y, x], np.float32(0.0)), outer)
+            inner = min(max(sign * surfaces[1, row, column], zero), outer)
+            x = np.float32(column + x0)
             across = grid[0, 0] * x + grid[0, 1] * y + grid[0, 2]
             along = grid[1, 0] * x + grid[1, 1] * y + grid[1, 2]
             s = grid[2, 0] * x + grid[2, 1] * y + grid[2, 2]
             # The marrow cavity: spongiosa thins out towards the middle of a shaft.
-            middle = one - abs(np.float32(2.0) * min(max(s, np.float32(0.0)), one) - one)
-            open_ = min(max(np.float32(2.2) * middle - np.float32(0.5), np.float32(0.0)), one)
+            middle = one - abs(two * min(max(s, zero), one) - one)
+            open_ = min(max(np.float32(2.2) * middle - np.float32(0.5), zero), one)
             sponge = one - hollow * open_
-            u, v = int(across * cell + 8192), int(along * cell + 8192)
+            u, v = int(across * cell) + 8192, int(along * cell) + 8192
             a = tiles[0, (u + offsets[0]) & (TILE - 1), (v + offsets[1]) & (TILE - 1)]
             c = tiles[1, (u + offsets[2]) & (TILE - 1), (v + offsets[3]) & (TILE - 1)]
-            texture = one + trabeculae * sponge * (streaks * a + (one - streaks) * c)
-            integral[y, x] += cortex * (outer - inner) + spongiosa * sponge * inner * max(texture, np.float32(0.1))
-            bulk[y, x] += outer
+            mesh = max(one + contrast * sponge * (streaks * a + (one - streaks) * c), np.float32(0.1))
+            both[0, row + y0, column + x0] += cortex * (outer - inner) + spongiosa * sponge * inner * mesh
+            both[1, row + y0, column + x0] += outer
 
 
 @cache
-def _tiles() -> NDArray[np.float32]:
+def _tiles() -> Image:
     """Two periodic textures (TILE, TILE), zero mean, unit variance: streaks along axis 1, and a mesh of no direction.
 
     Band-passed white noise around the spacing of trabeculae (0.5 to 1.5 mm).
@@ -224,7 +241,6 @@ def _tiles() -> NDArray[np.float32]:
         band = np.exp(-((np.log(f + 1e-9) - np.log(0.8)) ** 2) / (2 * 0.55**2))
         noise = np.fft.ifft2(np.fft.fft2(rng.normal(size=(TILE, TILE))) * band).real
         # Ridges rather than blobs: trabeculae are thin and bright on a darker ground.
-        noise = noise / noise.std()
-        ridged = np.exp(0.5 * noise)
+        ridged = np.exp(0.5 * noise / noise.std())
         tiles.append((ridged - ridged.mean()) / ridged.std())
     return np.stack(tiles).astype(np.float32)

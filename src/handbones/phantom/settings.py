@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from handbones.errors import UsageError
+
 Chance = Annotated[float, Field(ge=0.0, le=1.0)]
 Sd = Annotated[float, Field(ge=0.0)]
 
@@ -73,8 +75,8 @@ class View(_Section):
         "detector", description="detector: fixed scale, forearm leaves through the lower border; frame: fitted box"
     )
     px_per_mm: Range = Field((6.9, 7.1), description="scale of the 2048-pixel detector (mode detector)")
-    wrist_x: tuple[float, Sd] = Field((0.520, 0.020), description="lunate's place across, of the width: mean, sd")
-    wrist_y: tuple[float, Sd] = Field((0.747, 0.022), description="lunate's place down, of the height: mean, sd")
+    wrist_x: tuple[float, Sd] = Field((0.529, 0.020), description="lunate's place across, of the width: mean, sd")
+    wrist_y: tuple[float, Sd] = Field((0.740, 0.022), description="lunate's place down, of the height: mean, sd")
     tilt_shift: tuple[float, float] = Field(
         (-0.059, -0.075), description="how far a wrist tilted by 43 degrees is moved to keep the hand in the middle"
     )
@@ -176,6 +178,12 @@ class PhantomSettings(_Section):
     )
     not_a_hand: Chance = Field(0.0, description="chance of a picture without any of the 29 bones (training)")
 
+    def with_tilted(self, share: float | None) -> "PhantomSettings":
+        """The same with another share of bent wrists; None changes nothing."""
+        if share is None:
+            return self
+        return self.model_copy(update={"pose": self.pose.model_copy(update={"tilted": share})})
+
 
 REALISTIC = PhantomSettings()
 """The competition's look: one detector, one vendor, half of the wrists bent."""
@@ -226,3 +234,12 @@ WILD = PhantomSettings(
 """Domain randomisation: everything varies further than reality does, so that reality is one case of many."""
 
 PRESETS: dict[str, PhantomSettings] = {"realistic": REALISTIC, "wild": WILD, "clean": CLEAN}
+
+
+def find_preset(settings: PhantomSettings | str) -> PhantomSettings:
+    """Settings as they are, or the preset of that name. Raises `UsageError` for an unknown one."""
+    if isinstance(settings, PhantomSettings):
+        return settings
+    if settings not in PRESETS:
+        raise UsageError(f"unknown phantoms {settings!r}: there are {', '.join(PRESETS)}")
+    return PRESETS[settings]

@@ -17,9 +17,10 @@ Points = NDArray[np.float64]
 _DIGITS = {2: "finger-6", 3: "finger-10", 4: "finger-14", 5: "finger-18"}
 
 
-def add_things(rng: Rng, line: Image, tissue: Image, body: Body, camera: Camera, things: Things) -> None:
-    """Add what this picture shows to `line` (h, w) in place."""
-    if rng.random() < things.nails:
+def add_things(rng: Rng, line: Image, tissue: Image, body: Body, camera: Camera, things: Things) -> bool:
+    """Add what this picture shows to `line` (h, w) in place; returns whether nails show."""
+    nails = rng.random() < things.nails
+    if nails:
         _nails(rng, line, body, camera)
     if rng.random() < things.ring:
         _ring(rng, line, body, camera)
@@ -33,6 +34,7 @@ def add_things(rng: Rng, line: Image, tissue: Image, body: Body, camera: Camera,
         _cast(rng, line, tissue, camera)
     if rng.random() < things.distractor:
         _distractor(rng, line)
+    return nails
 
 
 def _on_bone(body: Body, camera: Camera, label: str, s: float, lateral_mm: float = 0.0) -> Points:
