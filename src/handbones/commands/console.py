@@ -1,0 +1,130 @@
+"""What commands show while they work: a live line on a terminal, plain lines in a pipe."""
+
+import importlib.util
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from handbones.anatomy import ANATOMY, GROUPS
+from handbones.errors import UserError
+from handbones.learning.watch import State, Watch
+
+
+def need_torch() -> None:
+    """Raise `UserError` if what training needs is not installed."""
+    missing = [name for name in ("torch", "lightning", "segmentation_models_pytorch") if not _installed(name)]
+    if missing:
+        raise UserError(f"training needs {', '.join(missing)}: pip install 'handbones[train]'")
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error that counts up to `total`; in a pipe, a line at each tenth. Yields what moves it on."""
+    console = Console(stderr=True, highlight=False)
+    bar = Progress(
+        TextColumn(what),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task(what, total=total)
+    done = 0
+
+    def advance(by: int) -> None:
+        nonlocal done
+        before, done = done, done + by
+        bar.update(task, completed=done)
+        if bar.disable and 10 * done // total > 10 * before // total:
+            console.print(f"{done} of {total} {what}")
+
+    with bar:
+        yield advance
+
+
+class TrainingConsole(Watch):
+    """Shows a training: progress, loss, speed, Dice."""
+
+    PLAIN_SECONDS = 15.0
+    """Between two lines where there is no terminal."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.live = self.console.is_terminal
+        self.progress = Progress(
+            TextColumn("training"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %  {task.description}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            disable=not self.live,
+        )
+        self.task: TaskID | None = None
+        self._last_line = 0.0
+
+    def __enter__(self) -> Self:
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # our own lines say it shorter
+        self.progress.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.__exit__(kind, error, trace)
+
+    def said(self, text: str) -> None:
+        """A line that stays."""
+        self.console.print(text)
+
+    def stepped(self, state: State) -> None:
+        """Bring the bar, or every now and then a line, up to date."""
+        text = describe(state)
+        if self.live:
+            if self.task is None:
+                self.task = self.progress.add_task(text, total=1.0)
+            self.progress.update(self.task, completed=state.progress, description=text)
+        elif state.progress >= 1 or time.monotonic() - self._last_line >= self.PLAIN_SECONDS:
+            self._last_line = time.monotonic()
+            self.console.print(f"{100 * state.progress:3.0f} %  {state.minutes:.1f} min  {text}")
+
+    def validated(self, state: State, bones: dict[str, float]) -> None:
+        """A line with the Dice of a validation."""
+        groups = ", ".join(f"{group} {_mean(bones, group):.3f}" for group in GROUPS)
+        best = ", the best so far" if state.dice >= state.best else f", best {state.best:.4f}"
+        self.console.print(f"step {state.step}, {state.minutes:.1f} min: Dice {state.dice:.4f} ({groups}){best}")
+
+
+def describe(state: State) -> str:
+    """Step, loss, speed and Dice in one line."""
+    parts = [f"step {state.step}", f"loss {state.loss:.3f}", f"{state.rate:.1f} pictures/s"]
+    if state.wait >= 0.05:
+        parts.append(f"waiting {100 * state.wait:.0f} %")
+    if not math.isnan(state.dice):
+        parts.append(f"Dice {state.dice:.4f}")
+    return "  ".join(parts)
+
+
+def _mean(bones: dict[str, float], group: str) -> float:
+    values = [bones[bone.label] for bone in ANATOMY if bone.group == group]
+    return sum(values) / len(values)
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None

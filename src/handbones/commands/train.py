@@ -1,0 +1,61 @@
+"""`handbones train`: learn from a collection, from phantoms, or both."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from handbones.collection import open_collection
+from handbones.commands.console import TrainingConsole, need_torch
+from handbones.errors import UsageError
+from handbones.recipe import load_recipe
+
+
+def train(
+    data: Annotated[Path | None, typer.Argument(help="The collection to learn from; none for phantoms alone.")] = None,
+    *,
+    recipe: Annotated[str | None, typer.Option(help="Name of a shipped recipe, or a .yaml file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/RECIPE unless given.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable.")
+    ] = None,
+    fold: Annotated[int | None, typer.Option(help="The fold that validates (data.fold).")] = None,
+    phantoms: Annotated[str | None, typer.Option(help="Preset of phantoms to learn from (phantoms.profile).")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time to train (training.minutes).")] = None,
+    init: Annotated[Path | None, typer.Option(help="A bundle to start from.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
+) -> None:
+    """Learn from a collection, from phantoms, or both; leaves a bundle in OUT/bundle."""
+    overrides = list(settings or [])
+    short = {"data.fold": fold, "phantoms.profile": phantoms, "training.minutes": minutes}
+    overrides += [f"{field}={value}" for field, value in short.items() if value is not None]
+    if resume and out is None:
+        raise UsageError("--resume: say which run with --out")
+
+    if resume and recipe is None and out is not None:
+        chosen, folder = load_recipe(out / "recipe.yaml", overrides), out
+    else:
+        chosen = load_recipe(recipe or "small", overrides)
+        folder = out or Path("runs") / Path(recipe or "small").stem
+
+    need_torch()
+    collection = open_collection(data, strict=not skip_bad) if data is not None else None
+    if collection is not None and collection.problems:
+        print(f"left out: {len(collection.problems)} cases with problems (handbones check {data} lists them)")
+
+    from handbones.learning.fit import fit  # noqa: PLC0415 loads torch
+
+    with TrainingConsole() as console:
+        outcome = fit(chosen, folder, collection, init=init, resume=resume, watch=console)
+    _say_what_next(folder, outcome.bundle, outcome.interrupted)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+
+
+def _say_what_next(folder: Path, bundle: Path, interrupted: bool) -> None:
+    print(f"model:    {bundle}")
+    if interrupted:
+        print(f"go on:    handbones train ... --out {folder} --resume")
+    print(f"measure:  handbones evaluate {bundle} DATA --out {folder / 'evaluation'}")
+    print(f"use:      handbones predict --bundle {bundle} PICTURES --out {folder / 'prediction'}")

@@ -1,0 +1,82 @@
+"""What runs a bundle's network: onnxruntime, or torch where it is installed."""
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from handbones.bundle import Bundle
+from handbones.errors import UsageError, UserError
+
+Pictures = npt.NDArray[np.uint8]
+"""(N, 1, height, width) gray, height and width multiples of 32."""
+BatchLogits = npt.NDArray[np.float32]
+"""(N, 29, height / stride, width / stride)."""
+Backend = Callable[[Pictures], BatchLogits]
+
+BackendName = Literal["auto", "onnxruntime", "torch"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def open_backend(bundle: Bundle, device: str = "auto", backend: str = "auto") -> Backend:
+    """Load a bundle's network.
+
+    `auto` takes torch on a GPU if there is one, else onnxruntime on the processor, else torch there. Raises
+    `UsageError` on an unknown name, `UserError` where the bundle or the machine lacks what was asked for.
+    """
+    for flag, value, known in (("--device", device, get_args(Device)), ("--backend", backend, get_args(BackendName))):
+        if value not in known:
+            raise UsageError(f"{flag} {value}: must be one of {', '.join(known)}")
+    if device == "auto":
+        device = "cuda" if backend != "onnxruntime" and _torch_sees_gpu() else "cpu"
+    if backend == "auto":
+        backend = "onnxruntime" if device == "cpu" and bundle.onnx is not None else "torch"
+    return _torch(bundle, device) if backend == "torch" else _onnxruntime(bundle, device)
+
+
+def _onnxruntime(bundle: Bundle, device: str) -> Backend:
+    import onnxruntime  # noqa: PLC0415 slow to load
+
+    if bundle.onnx is None:
+        raise UserError(f"{bundle.path}: holds no model.onnx: make it with handbones export {bundle.path}")
+    provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
+    if provider not in onnxruntime.get_available_providers():
+        raise UserError("--device cuda: this onnxruntime has no CUDA: install onnxruntime-gpu, or use --backend torch")
+    session = _session(bundle.onnx, provider)
+
+    def run(pictures: Pictures) -> BatchLogits:
+        logits: BatchLogits = session.run(["logits"], {"pictures": pictures})[0]
+        return logits
+
+    return run
+
+
+def _session(path: Path, provider: str) -> Any:
+    import onnxruntime  # noqa: PLC0415
+
+    try:
+        return onnxruntime.InferenceSession(str(path), providers=[provider])
+    except Exception as error:  # onnxruntime has exceptions of its own without a common base
+        raise UserError(f"{path}: onnxruntime cannot load it: {str(error).splitlines()[0]}") from None
+
+
+def _torch(bundle: Bundle, device: str) -> Backend:
+    if importlib.util.find_spec("torch") is None:
+        raise UserError("torch is not installed: pip install 'handbones[train]', or use a bundle with model.onnx")
+    from handbones.learning.export import load_network  # noqa: PLC0415 needs torch
+    from handbones.learning.serving import serve  # noqa: PLC0415
+
+    return serve(load_network(bundle), device)
+
+
+def _torch_sees_gpu() -> bool:
+    """Whether there is a GPU for torch, without loading torch on machines that have none."""
+    if shutil.which("nvidia-smi") is None or importlib.util.find_spec("torch") is None:
+        return False
+    import torch  # noqa: PLC0415
+
+    return torch.cuda.is_available()

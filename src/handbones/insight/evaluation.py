@@ -1,0 +1,95 @@
+"""How good a bundle is on labelled radiographs: Dice by picture, bone and group, at the pictures' own size."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handbones.anatomy import ANATOMY, BONES, GROUPS
+from handbones.collection import Case
+from handbones.dice import dice_from_counts, packed_counts
+from handbones.errors import UserError
+from handbones.files import write_text
+from handbones.inference.segmentation import Segmentation
+from handbones.inference.segmenter import Segmenter
+from handbones.labels import load_labels
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Dice of every picture and bone."""
+
+    cases: Sequence[Case]
+    dice: npt.NDArray[np.float64]
+    """(pictures, 29)."""
+
+    @property
+    def mean(self) -> float:
+        """Mean over pictures, then over bones, as the competition scores."""
+        return float(self.dice.mean(axis=0).mean())
+
+    @property
+    def by_bone(self) -> dict[str, float]:
+        """Mean of each bone over the pictures."""
+        return dict(zip(BONES, self.dice.mean(axis=0).tolist(), strict=True))
+
+    @property
+    def by_group(self) -> dict[str, float]:
+        """Mean of fingers, carpals and forearm."""
+        means = self.dice.mean(axis=0)
+        return {group: float(means[[b.index for b in ANATOMY if b.group == group]].mean()) for group in GROUPS}
+
+    @property
+    def by_picture(self) -> dict[str, float]:
+        """Mean of each picture over the bones, by file name."""
+        return {case.name: float(row.mean()) for case, row in zip(self.cases, self.dice, strict=True)}
+
+    def summary(self) -> dict[str, Any]:
+        """All means, rounded to a hundred-thousandth."""
+        return {
+            "mean_dice": round(self.mean, 5),
+            "images": len(self.cases),
+            "people": len({case.person for case in self.cases}),
+            "groups": _rounded(self.by_group),
+            "bones": _rounded(self.by_bone),
+            "pictures": _rounded(self.by_picture),
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write dice.csv (image, bone, dice) and summary.json."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("image", "bone", "dice"))
+        for case, row in zip(self.cases, self.dice, strict=True):
+            writer.writerows((case.name, bone, f"{value:.6f}") for bone, value in zip(BONES, row, strict=True))
+        write_text(folder / "dice.csv", text.getvalue())
+        write_text(folder / "summary.json", json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n")
+
+
+def evaluate(
+    segmenter: Segmenter,
+    cases: Sequence[Case],
+    *,
+    seen: Callable[[Case, Segmentation, float], None] | None = None,
+) -> Evaluation:
+    """Segment labelled cases and compare; `seen` is told of each with its mean Dice. Raises `UserError`."""
+    if not cases:
+        raise UserError("nothing to evaluate on: none of the pictures has labels")
+    rows = []
+    for case, found in zip(cases, segmenter.segment_many(case.image for case in cases), strict=True):
+        assert case.labels is not None
+        truth = load_labels(case.labels).masks(found.height, found.width)
+        rows.append(dice_from_counts(*packed_counts(found.packed(), truth)))
+        if seen:
+            seen(case, found, float(rows[-1].mean()))
+    return Evaluation(cases, np.array(rows))
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 5) for name, value in values.items()}
