@@ -12,7 +12,7 @@ from handbones.errors import UsageError, UserError
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "dice": "handbones.dice",
+    "dice": "handbones.metric",
     "rle_encode": "handbones.rle",
     "rle_decode": "handbones.rle",
     "Labels": "handbones.labels",

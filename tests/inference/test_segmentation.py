@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from handbones.anatomy import ANATOMY, BONES
-from handbones.dice import dice
+from handbones.metric import dice
 from handbones.inference.masks import logits_to_rle
 from handbones.inference.segmentation import Segmentation
 from handbones.labels import rescale, unpack

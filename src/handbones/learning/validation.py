@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from handbones.anatomy import BONES
 from handbones.collection import Case
-from handbones.dice import dice_from_counts
+from handbones.metric import dice_from_counts
 from handbones.inference.frame import Frame, Gray, Logits
 from handbones.inference.masks import crop_masks
 from handbones.labels import Packed, load_labels

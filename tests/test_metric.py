@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from handbones.dice import dice, dice_from_counts, packed_counts
+from handbones.metric import dice, dice_from_counts, packed_counts
 from handbones.errors import UserError
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)).flatmap(
