@@ -1,6 +1,6 @@
 """`handbones predict`: the bones of pictures as submission CSV, label files and overlays."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +29,7 @@ def predict(
 ) -> None:
     """Find the bones in pictures. Of a collection with a test part, that part alone is predicted."""
     segmenter = Segmenter(bundle, device, backend, size=size)
-    cases = list(pictures_of(inputs, skip_bad=skip_bad))
+    cases = pictures_of(inputs, skip_bad=skip_bad)
     make_folder(out)
     with counting("pictures", len(cases)) as progress, SubmissionWriter(out / "submission.csv") as submission:
         found = segmenter.segment_with(case.image for case in cases)
@@ -42,16 +42,16 @@ def predict(
     print(f"{len(cases)} pictures: {out / 'submission.csv'}, {out / 'labels'}" + (f", {out / 'overlays'}" * overlays))
 
 
-def pictures_of(inputs: Iterable[Path], *, skip_bad: bool = False) -> Iterator[Case]:
-    """The cases to predict: of each collection its test part if it has one, else all; sorted within each input.
+def pictures_of(inputs: Iterable[Path], *, skip_bad: bool = False) -> list[Case]:
+    """The cases to predict, sorted by path: of each collection its test part if it has one, else all.
 
     Raises `UserError` where two of them would write the same files.
     """
-    seen: dict[str, Path] = {}
+    by_stem: dict[str, Case] = {}
     for path in inputs:
         collection = open_collection(path, strict=not skip_bad)
         for case in collection.test or collection.cases:
-            first = seen.setdefault(case.stem, case.image)
-            if first != case.image:
+            first = by_stem.setdefault(case.stem, case).image
+            if first.resolve() != case.image.resolve():
                 raise UserError(f"{case.image}: has the same name as {first}: predict them into two folders")
-            yield case
+    return sorted(by_stem.values(), key=lambda case: case.image.as_posix())

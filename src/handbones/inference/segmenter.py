@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.bundle import Bundle, load_bundle
+from handbones.errors import UsageError
 from handbones.inference.backends import open_backend
 from handbones.inference.frame import Frame, Gray, Logits
 from handbones.inference.masks import Thresholds
@@ -40,6 +41,8 @@ class Segmenter:
         """`bundle` None is the packaged model. `size` (longest side that the network sees, in pixels) and
         `threshold` (probability) are the recipe's unless given. Raises `UserError` and `UsageError`.
         """
+        if size is not None and size < 32:
+            raise UsageError(f"--size {size}: the network needs at least 32 pixels")
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         recipe = self.bundle.recipe
         self.size = size or recipe.input.size
