@@ -1,0 +1,105 @@
+"""Phantoms: pixels and labels that belong together, from a seed."""
+
+import json
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from handbones.anatomy import BONES
+from handbones.errors import UsageError
+from handbones.labels import unpack
+from handbones.phantom.decoys import draw_decoy
+from handbones.phantom.make import draw, draw_geometry, draw_sample, make, trace
+from handbones.phantom.settings import CLEAN, PRESETS, REALISTIC, WILD, PhantomSettings
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_same_seed_gives_the_same_phantom(preset: str) -> None:
+    first, again = (draw(rng(5), PRESETS[preset], 128, 160) for _ in range(2))
+    assert first.pixels.dtype == np.uint8
+    assert first.pixels.shape == first.packed.shape == (128, 160)
+    assert (first.pixels == again.pixels).all()
+    assert (first.packed == again.packed).all()
+    assert (first.pixels != draw(rng(6), PRESETS[preset], 128, 160).pixels).any()
+
+
+def test_a_clean_phantom_shows_all_bones_bright_on_dark() -> None:
+    for seed in range(4):
+        phantom = draw(rng(seed), CLEAN, 384, 384)
+        masks = unpack(phantom.packed).astype(bool)
+        assert masks.any(axis=(1, 2)).all(), [BONES[i] for i in np.flatnonzero(~masks.any(axis=(1, 2)))]
+        assert phantom.pixels[masks.any(0)].mean() > phantom.pixels[~masks.any(0)].mean() + 60
+
+
+def test_both_sides_of_one_person_have_the_same_bones() -> None:
+    right = draw_geometry(rng(3), CLEAN, 512, 512, side="right")
+    left = draw_geometry(rng(3), CLEAN, 512, 512, side="left")
+    assert (right.side, left.side) == ("right", "left")
+    areas = [unpack(g.packed).sum(axis=(1, 2)).astype(float) for g in (right, left)]
+    assert np.abs(areas[0] / areas[1] - 1).max() < 0.05
+
+    def across(packed: np.ndarray, label: str) -> float:
+        return float(np.nonzero(packed >> BONES.index(label) & 1)[1].mean())
+
+    assert across(right.packed, "finger-3") < across(right.packed, "finger-19"), "a right hand has its thumb at the left"
+    assert across(left.packed, "finger-3") > across(left.packed, "finger-19")
+
+
+def test_outlines_give_the_masks_again() -> None:
+    radiograph, labels = make(2, "clean", 1024)
+    phantom = draw(rng(2), CLEAN, 1024, 1024)
+    drawn, true = unpack(labels.masks(1024, 1024)).astype(bool), unpack(phantom.packed).astype(bool)
+    assert (radiograph.pixels == phantom.pixels).all()
+    dice = 2 * (drawn & true).sum((1, 2)) / (drawn.sum((1, 2)) + true.sum((1, 2)))
+    assert dice.min() > 0.985
+    assert trace(phantom.packed).bones == list(BONES)
+
+
+def test_the_labelled_sesamoid_belongs_to_the_metacarpal() -> None:
+    with_, without = (
+        draw(rng(8), REALISTIC.model_copy(update={"sesamoid_in_metacarpal": chance}), 512, 512).packed for chance in (1, 0)
+    )
+    bit = BONES.index("finger-3")
+    grown = int((with_ >> bit & 1).sum()) - int((without >> bit & 1).sum())
+    assert grown > 0
+    assert ((with_ ^ without) & ~np.uint32(1 << bit) == 0).all(), "no other bone changes"
+
+
+def test_decoys_and_now_and_then_a_sample_have_no_bones() -> None:
+    assert draw_decoy(rng(1), WILD, 96, 96).shape == (96, 96)
+    pixels, packed = draw_sample(rng(1), WILD.model_copy(update={"not_a_hand": 1.0}), 96, 96)
+    assert pixels.std() > 0
+    assert not packed.any()
+
+
+def test_unknown_presets_and_reversed_ranges_are_refused() -> None:
+    with pytest.raises(UsageError, match="unknown phantoms 'tame': there are realistic, wild, clean"):
+        make(0, "tame")
+    with pytest.raises(ValueError, match="must not exceed"):
+        PhantomSettings.model_validate({"film": {"gamma": [2.0, 1.0]}})
+
+
+@pytest.mark.slow
+def test_bones_have_the_sizes_overlaps_and_tilts_of_real_hands() -> None:
+    """Mean area of every bone within 10 % of 288 real hands, the large overlaps there, wrists of two kinds."""
+    real = json.loads((files("handbones.phantom") / "calibration.json").read_text())
+    areas, pairs, tilts = [], [], []
+    wanted = [("Triquetrum", "Pisiform"), ("Trapezium", "Trapezoid"), ("Capitate", "Lunate")]
+    for seed in range(120):
+        geometry = draw_geometry(rng(seed), REALISTIC, 384, 384)
+        masks = unpack(geometry.packed).astype(bool)
+        areas.append(masks.mean(axis=(1, 2)) * 100)
+        couples = [(masks[BONES.index(a)], masks[BONES.index(b)]) for a, b in wanted]
+        pairs.append([(a & b).sum() / (a | b).sum() for a, b in couples])
+        tilts.append(geometry.pose.tilt)
+    ratio = np.mean(areas, axis=0) / [real["bones"][label]["area_percent"]["mean"] for label in BONES]
+    assert np.abs(ratio - 1).max() < 0.10, dict(zip(BONES, ratio.round(2), strict=True))
+    iou = {tuple(sorted(entry["pair"])): entry["iou_mean"] for entry in real["overlaps"]}
+    found = np.mean(pairs, axis=0) / [iou[tuple(sorted(pair))] for pair in wanted]
+    assert (np.abs(found - 1) < 0.4).all(), found
+    assert 0.4 < np.mean(np.array(tilts) > 25) < 0.75

@@ -1,0 +1,47 @@
+"""A synthetic collection on disk."""
+
+from pathlib import Path
+
+import cv2
+import pytest
+
+from handbones.collection import open_collection
+from handbones.errors import UsageError, UserError
+from handbones.phantom.synth import synth
+
+
+def test_writes_the_competitions_layout(tmp_path: Path) -> None:
+    assert synth(tmp_path, 4, seed=1, size=96, workers=1) == 8
+    collection = open_collection(tmp_path)
+    assert len(collection.cases) == 8
+    assert collection.people == ["ID001", "ID002", "ID003", "ID004"]
+    assert [case.person for case in collection.test] == ["ID004", "ID004"]
+    assert all(case.labels is None for case in collection.test)
+    assert all(case.metadata is not None and case.metadata.sex in ("F", "M") for case in collection.cases)
+    picture = cv2.imread(str(collection.cases[0].image), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    assert picture.shape == (96, 96, 3)
+
+
+def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
+    trees = []
+    for name in ("a", "b"):
+        synth(tmp_path / name, 2, seed=3, size=64, workers=1)
+        paths = sorted(p for p in (tmp_path / name).rglob("*") if p.is_file())
+        trees.append([(p.relative_to(tmp_path / name), p.read_bytes()) for p in paths])
+    assert trees[0] == trees[1]
+
+
+def test_labels_of_the_test_split_on_request(tmp_path: Path) -> None:
+    synth(tmp_path, 2, seed=3, test_persons=1, size=64, test_labels=True, workers=1)
+    assert all(case.labels is not None for case in open_collection(tmp_path).test)
+
+
+def test_impossible_requests_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--test-persons 5"):
+        synth(tmp_path, 4, seed=0, test_persons=5)
+    with pytest.raises(UsageError, match="--size 8"):
+        synth(tmp_path, 4, seed=0, size=8)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="a file of that name exists"):
+        synth(tmp_path / "file", 4, seed=0)
