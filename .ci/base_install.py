@@ -24,4 +24,3 @@ assert found.rle() == handbones.logits_to_rle(logits, 48, 64)
 assert (handbones.dice(found.masks()[None], found.masks()[None]) == 1).all()
 
 handbones.load_recipe("small")
-print("The base install works without torch.")

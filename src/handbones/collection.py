@@ -258,4 +258,5 @@ def _in_one_message(root: Path, problems: list[Problem]) -> str:
     lines = [str(problem) for problem in problems[:_MOST_LINES]]
     if len(problems) > _MOST_LINES:
         lines.append(f"... and {len(problems) - _MOST_LINES} more")
-    return "\n  ".join([f"{root}: {len(problems)} problems with the files:", *lines])
+    head = f"{root}: {len(problems)} problems with the files; mend or remove them, or leave them out with --skip-bad:"
+    return "\n  ".join([head, *lines])
