@@ -93,6 +93,7 @@ def test_folder_of_pictures_and_a_single_picture_take_labels_that_lie_beside(tmp
     picture(tmp_path / "deeper" / "hand2.JPG")
     picture(tmp_path / ".hidden.png")
     labels(tmp_path / "hand1.json")
+    (tmp_path / "deeper" / "hand2.json").write_text('{"notes": "no labels"}')
     collection = open_collection(tmp_path)
     assert [(case.name, case.labels is not None) for case in collection.cases] == [
         ("hand1.png", True),

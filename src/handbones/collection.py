@@ -150,8 +150,7 @@ def _find(root: Path) -> Iterator[_Pair]:
         if root.is_file() and root.suffix.lower() not in PICTURE_SUFFIXES and quick_check(root):
             raise UserError(f"{root}: neither a folder nor a picture ({FORMATS})")
         root.stat()  # raises if there is nothing
-        beside = root.with_suffix(".json")
-        yield _pair(root, beside if beside.is_file() else None, root.parent)
+        yield _pair(root, _labels_in(root.with_suffix(".json")), root.parent)
     elif any((root / split / "DCM").is_dir() for split in ("train", "test")):
         yield from _match(root / "train" / "DCM", root / "train" / "outputs_json", "train")
         yield from _match(root / "test" / "DCM", root / "test" / "outputs_json", "test")
@@ -162,9 +161,14 @@ def _find(root: Path) -> Iterator[_Pair]:
     else:
         labels_beside = _files(root, frozenset({".json"}))
         for key, images in _files(root, PICTURE_SUFFIXES).items():
-            labels = labels_beside.get(key, [None])[0]
+            labels = _labels_in(labels_beside[key][0]) if key in labels_beside else None
             for image in images:
                 yield _pair(image, labels, root)
+
+
+def _labels_in(path: Path) -> Path | None:
+    """The path if there are labels in it: beside a picture may lie any kind of JSON."""
+    return path if path.is_file() and b'"annotations"' in path.read_bytes() else None
 
 
 def _match(images_folder: Path, labels_folder: Path, split: Split | None = None) -> Iterator[_Pair]:

@@ -39,9 +39,8 @@ def logits_to_rle(logits: Logits, height: int, width: int, threshold: Thresholds
     """RLE strings at (height, width) of the 29 bones from logits (29, h, w) float32.
 
     Equal, string for string, to torch's bilinear interpolation on the CPU, sigmoid, `> threshold` and row-major
-    1-based encoding. Without torch loaded, pixels whose logit is within 1e-5 of the threshold's may differ on
-    processors for which torch is compiled otherwise. Raises `UserError` for other shapes, `UsageError` for a
-    threshold outside 0 to 1.
+    1-based encoding; where torch is not loaded, pixels whose logit is within 1e-5 of the threshold's may differ.
+    Raises `UserError` for other shapes, `UsageError` for a threshold outside 0 to 1.
     """
     crops = crop_masks(logits, height, width, threshold)
     return [format_runs(runs_of_crop(mask, top, left, width)) for top, left, mask in crops]
