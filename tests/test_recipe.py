@@ -1,0 +1,80 @@
+"""Recipes: the shipped ones are valid, every field explains itself, and a mistake is one helpful line."""
+
+import pytest
+from pydantic import BaseModel
+
+from handbones.errors import UsageError
+from handbones.recipe import Recipe, differences, field_names, load_recipe, parse_recipe, recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipe_is_valid_and_survives_the_round_trip(name: str) -> None:
+    recipe = load_recipe(name)
+    assert parse_recipe(recipe.to_yaml()) == recipe
+
+
+def test_the_three_recipes_are_there() -> None:
+    assert {"baseline", "small", "default"} <= set(recipe_names())
+
+
+def test_baseline_is_the_starting_code() -> None:
+    recipe = load_recipe("baseline")
+    assert (recipe.network.decoder, recipe.network.encoder) == ("torchvision-fcn", "resnet50")
+    assert (recipe.input.size, recipe.training.batch, recipe.data.folds, recipe.data.fold) == (512, 8, 5, 0)
+    assert (recipe.optimiser.name, recipe.optimiser.lr, recipe.optimiser.weight_decay) == ("adam", 1e-4, 1e-6)
+    assert recipe.loss.model_dump() == {**dict.fromkeys(recipe.loss.model_dump(), 0.0), "bce": 1.0}
+    assert recipe.augment == type(recipe.augment)()
+
+
+def test_every_field_says_what_it_is() -> None:
+    def check(model: type[BaseModel]) -> None:
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name}"
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                check(field.annotation)
+
+    check(Recipe)
+    assert "training.batch" in field_names()
+
+
+def test_overrides_are_yaml() -> None:
+    recipe = load_recipe("small", ["optimiser.lr=1e-3", "input.train_sizes=[256, 320]", "training.ema=null"])
+    assert recipe.optimiser.lr == 1e-3
+    assert recipe.input.train_sizes == (256, 320)
+    assert recipe.training.ema is None
+    assert differences(load_recipe("small"), recipe) == ["input.train_sizes", "optimiser.lr", "training.ema"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.bacth=3", "unknown field 'training.bacth'; did you mean 'training.batch'"),
+        ("batch=3", "did you mean 'training.batch'"),
+        ("training.batch=0", "training.batch: input should be greater than or equal to 1, got 0"),
+        ("training.batch=x", "training.batch"),
+        ("training=3", "training: input should be"),
+        ("data.fold=5", "fold 5 does not exist"),
+        ("input.size=100", "multiple of 32"),
+        ("augment.scale=[2, 1]", "scale needs 0 < low <= high"),
+        ("training.minutes=null", "no budget"),
+        ("phantoms.profile=wilder", "there are the presets"),
+        ("network.decoder=vnet", "network.decoder"),
+        ("network.decoder_channels=[1, 2]", "five whole numbers"),
+        ("training.minutes=[", "not YAML"),
+        ("training.batch", "write it as field=value"),
+    ],
+)
+def test_mistake_is_one_line(override: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_recipe("small", [override])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'small'"):
+        load_recipe("smal")
+    with pytest.raises(UsageError, match="no such file"):
+        load_recipe("nowhere/mine.yaml")
+    with pytest.raises(UsageError, match="holds no fields"):
+        parse_recipe("just words")
