@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from handbones.anatomy import ANATOMY, BONES
-from handbones.metric import dice
 from handbones.inference.masks import logits_to_rle
 from handbones.inference.segmentation import Segmentation
 from handbones.labels import rescale, unpack
+from handbones.metric import dice
 from handbones.rle import rle_encode
 from shapes import random_labels
 

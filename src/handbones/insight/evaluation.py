@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES, GROUPS
 from handbones.collection import Case
-from handbones.dice import dice_from_counts, packed_counts
 from handbones.errors import UserError
 from handbones.files import write_text
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter
 from handbones.labels import load_labels
+from handbones.metric import dice_from_counts, packed_counts
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from handbones.anatomy import BONES
 from handbones.collection import Case
-from handbones.metric import dice_from_counts
 from handbones.inference.frame import Frame, Gray, Logits
 from handbones.inference.masks import crop_masks
 from handbones.labels import Packed, load_labels
 from handbones.learning.dataset import PictureCache, draw_phantom, start_worker
+from handbones.metric import dice_from_counts
 from handbones.recipe import Recipe
 
 Scores = npt.NDArray[np.float64]
