@@ -143,7 +143,7 @@ def _is_dicom(path: Path, head: bytes) -> bool:
 
 
 def _read_dicom(path: Path, *, pixels: bool) -> Any:
-    from pydicom import dcmread
+    from pydicom import dcmread  # noqa: PLC0415 slow to import
 
     try:
         dataset = dcmread(path, force=True, stop_before_pixels=not pixels)
@@ -156,7 +156,7 @@ def _read_dicom(path: Path, *, pixels: bool) -> Any:
 
 def _load_dicom(path: Path) -> Radiograph:
     """Gray values after the modality's rescaling, MONOCHROME1 (bone dark) turned over."""
-    from pydicom.pixels.processing import apply_rescale
+    from pydicom.pixels.processing import apply_rescale  # noqa: PLC0415 slow to import
 
     dataset = _read_dicom(path, pixels=True)
     try:
