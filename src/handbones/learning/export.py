@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from handbones.bundle import ONNX, WEIGHTS, Bundle, Card, card_text
 from handbones.errors import UserError
@@ -72,7 +72,11 @@ def export_onnx(network: Network, recipe: Recipe, card: Card, path: Path, *, hal
     `UserError`, and writes nothing, if onnxruntime's logits differ from torch's by more than `TOLERANCE`.
     """
     network = _plain(network, half=half)
-    model = _convert(network)
+    try:
+        model = _convert(network)
+    except torch.onnx.OnnxExporterError as error:
+        logger.debug("export", exc_info=error)
+        raise UserError(f"{path}: not written: torch cannot export {recipe.network.decoder} to ONNX") from None
     if half:
         _store_half(model)
     for key, value in {"recipe": recipe.to_yaml(), "card": card_text(card)}.items():
@@ -92,6 +96,8 @@ def _plain(network: Network, *, half: bool) -> Network:
     for layer in network.modules():
         if getattr(layer, "inplace", False):
             layer.inplace = False  # type: ignore[assignment] # tracing works in-place activations off one by one
+        if type(layer) is nn.AdaptiveAvgPool2d and layer.output_size != 1:
+            layer.__class__ = _PoolByMatrices
     if half:
         for parameter in network.parameters():
             if parameter.ndim > 1:
@@ -99,14 +105,33 @@ def _plain(network: Network, *, half: bool) -> Network:
     return network
 
 
+class _PoolByMatrices(nn.AdaptiveAvgPool2d):
+    """Adaptive pooling as two products of matrices: ONNX has no such pooling of pictures of any size."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        size = self.output_size
+        rows, columns = size if isinstance(size, tuple) else (size, size)
+        height, width = input.shape[-2:]
+        return _cells(rows or height, height) @ input @ _cells(columns or width, width).T
+
+
+def _cells(count: int, length: int) -> Tensor:
+    """(count, length), the weight of each position in the mean of each cell, as torch divides them."""
+    cell = torch.arange(count)
+    start, end = cell * length // count, ((cell + 1) * length + count - 1) // count
+    position = torch.arange(length)
+    inside = (position >= start[:, None]) & (position < end[:, None])
+    return inside.float() / (end - start)[:, None]
+
+
 def _convert(network: Network) -> Any:
     """The network as an onnx ModelProto."""
     from torch.export import Dim  # noqa: PLC0415
 
-    rows, columns = Dim("rows", min=1, max=256), Dim("columns", min=1, max=256)
+    rows, columns = Dim("rows", min=4, max=256), Dim("columns", min=4, max=256)
     program = torch.onnx.export(
         network,
-        (torch.zeros((2, 1, 128, 96), dtype=torch.uint8),),
+        (torch.zeros((2, 1, 256, 192), dtype=torch.uint8),),
         dynamo=True,
         optimize=False,  # it would fold batch normalisation into the weights
         opset_version=OPSET,
@@ -153,7 +178,10 @@ def _disagreement(network: nn.Module, path: Path) -> float:
     worst = 0.0
     for shape in ((1, 1, 256, 256), (2, 1, 160, 288)):
         pictures = rng.integers(0, 256, shape, np.uint8)
-        ours: npt.NDArray[np.float32] = session.run(None, {"pictures": pictures})[0]
+        try:
+            ours: npt.NDArray[np.float32] = session.run(None, {"pictures": pictures})[0]
+        except Exception:  # onnxruntime has exceptions of its own without a common base
+            return float("inf")
         with torch.no_grad():
             theirs = network(torch.from_numpy(pictures)).numpy()
         worst = max(worst, float(np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max())))

@@ -11,6 +11,7 @@ cache/        decoded pictures, while it trains
 import csv
 import io
 import json
+import logging
 import shutil
 import time
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ from handbones.learning.networks import Network, count_parameters
 from handbones.learning.validation import Scores
 from handbones.learning.watch import State
 from handbones.recipe import Recipe, differences, load_recipe
+
+logger = logging.getLogger(__name__)
 
 _MAY_CHANGE = {
     "training.epochs",
@@ -132,7 +135,10 @@ class Run:
             self.keep(network, state, None)
         bundle = load_bundle(self.bundle)
         if bundle.onnx is None:
-            export_onnx(load_network(bundle), bundle.recipe, bundle.card, self.bundle / ONNX)
+            try:
+                export_onnx(load_network(bundle), bundle.recipe, bundle.card, self.bundle / ONNX)
+            except UserError as error:
+                logger.warning("%s: the bundle needs torch to run", error)
         shutil.rmtree(self.cache, ignore_errors=True)
 
     def _card(self, network: Network, state: State, scores: Scores | None) -> Card:

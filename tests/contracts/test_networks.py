@@ -1,0 +1,176 @@
+"""Every decoder that a recipe can name fulfils the contract of networks."""
+
+import os
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from safetensors.torch import load_file
+
+from handbones.learning.export import export_onnx, onnx_state, save_weights
+from handbones.learning.losses import SegmentationLoss
+from handbones.learning.networks import Network, build_network
+from handbones.recipe import Decoder, Recipe, load_recipe
+
+pytestmark = pytest.mark.train
+
+
+class NetworkContract:
+    """What a network has to fulfil; its test class inherits this and names its recipe.
+
+    Forward at several sizes, overlap kept, save and load, export parity, a step lowers the loss.
+    """
+
+    overrides: tuple[str, ...] = ()
+    recipe_name = "small"
+    side = 64
+    """Of the test pictures; some decoders pool deep features and need a minimum."""
+
+    exported = False
+    """Whether the export is tested always, and not only with ALL_EXPORTS=1: it takes seconds a network."""
+
+    @pytest.fixture
+    def recipe(self) -> Recipe:
+        tiny = ["network.encoder=test_efficientnet.r160_in1k", "network.weights=none", "network.head_bias=null"]
+        return load_recipe(self.recipe_name, [*(tiny if self.recipe_name == "small" else []), *self.overrides])
+
+    @pytest.fixture
+    def network(self, recipe: Recipe) -> Network:
+        torch.manual_seed(0)
+        return build_network(recipe).eval()
+
+    def pictures(self, *shape: int) -> torch.Tensor:
+        return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+
+    @torch.no_grad()
+    def test_forward_at_several_sizes(self, network: Network) -> None:
+        side, stride = self.side, network.stride
+        for height, width in ((side, side), (side + 32, side), (side, side + 96)):
+            logits = network(self.pictures(2, 1, height, width))
+            assert logits.shape == (2, 29, height // stride, width // stride)
+            assert logits.dtype == torch.float32 and logits.isfinite().all()
+
+    def test_bones_may_overlap(self, network: Network) -> None:
+        """Each bone is a question of its own: raising one bone's logit moves no other's."""
+        picture = self.pictures(1, 1, self.side, self.side)
+        last = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)][-1]
+        with torch.no_grad():
+            before = network(picture)
+            last.bias[3] += 5
+            after = network(picture)
+            last.bias[3] -= 5
+        torch.testing.assert_close(after[:, 3], before[:, 3] + 5)
+        others = [i for i in range(29) if i != 3]
+        assert torch.equal(after[:, others], before[:, others])
+
+    def test_weights_survive_the_disk(self, network: Network, recipe: Recipe, tmp_path: Path) -> None:
+        save_weights(tmp_path, network)
+        other = build_network(recipe, pretrained=False).eval()
+        other.load_state_dict(load_file(tmp_path / "model.safetensors"))
+        picture = self.pictures(1, 1, self.side, self.side)
+        with torch.no_grad():
+            assert torch.equal(network(picture), other(picture))
+
+    def test_export_agrees_and_gives_the_weights_back(self, network: Network, recipe: Recipe, tmp_path: Path) -> None:
+        if not (self.exported or os.environ.get("ALL_EXPORTS")):
+            pytest.skip("only with ALL_EXPORTS=1")
+        assert export_onnx(network, recipe, {}, tmp_path / "model.onnx") < 1e-4
+        state = onnx_state(tmp_path / "model.onnx")
+        own = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+        assert all(torch.equal(state[name], value) for name, value in own.items())
+
+    def test_one_step_lowers_the_loss(self, recipe: Recipe) -> None:
+        torch.manual_seed(0)
+        network, loss = build_network(recipe, pretrained=False), SegmentationLoss(recipe.loss)
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.Dropout | torch.nn.Dropout2d):
+                layer.p = 0.0
+        pictures = self.pictures(2, 1, self.side, self.side)
+        masks = torch.where(pictures[:, 0] > 128, 2**29 - 1, 0).int()
+        before, _ = loss(network(pictures), masks)
+        before.backward()
+        used = [parameter for parameter in network.parameters() if parameter.grad is not None]
+        length = torch.stack([parameter.grad.norm() for parameter in used]).norm()
+        with torch.no_grad():
+            for parameter in used:
+                parameter.sub_(1e-3 * parameter.grad / length)
+        assert loss(network(pictures), masks)[0] < before
+
+
+class TestUnet(NetworkContract):
+    overrides = ("network.decoder=unet", "network.stride=1")
+
+
+class TestUnetStride2(NetworkContract):
+    overrides = ("network.decoder=unet", "network.stride=2")
+    exported = True
+
+
+class TestUnetStride4(NetworkContract):
+    overrides = ("network.decoder=unet", "network.stride=4", "network.channels=3")
+
+
+class TestUnetPlusPlus(NetworkContract):
+    overrides = ("network.decoder=unetplusplus", "network.stride=1")
+
+
+class TestManet(NetworkContract):
+    overrides = ("network.decoder=manet", "network.stride=2")
+
+
+class TestLinknet(NetworkContract):
+    overrides = ("network.decoder=linknet", "network.stride=1")
+
+
+class TestFpn(NetworkContract):
+    overrides = ("network.decoder=fpn", "network.stride=4")
+
+
+class TestPan(NetworkContract):
+    overrides = ("network.decoder=pan", "network.stride=4")
+    side = 256
+
+
+class TestPspnet(NetworkContract):
+    overrides = ("network.decoder=pspnet", "network.stride=8")
+
+
+class TestDeepLabV3(NetworkContract):
+    overrides = ("network.decoder=deeplabv3", "network.stride=8")
+
+
+class TestDeepLabV3Plus(NetworkContract):
+    overrides = ("network.decoder=deeplabv3plus", "network.stride=4")
+
+
+class TestUperNet(NetworkContract):
+    overrides = ("network.decoder=upernet", "network.stride=4")
+
+
+class TestSegformer(NetworkContract):
+    overrides = ("network.decoder=segformer", "network.stride=2")
+
+
+class TestTorchvisionFcn(NetworkContract):
+    recipe_name = "baseline"
+    overrides = ("network.weights=none",)
+
+
+@pytest.mark.slow
+class TestTorchvisionDeepLabV3(NetworkContract):
+    recipe_name = "baseline"
+    overrides = ("network.weights=none", "network.decoder=torchvision-deeplabv3")
+
+
+def test_no_decoder_is_left_out() -> None:
+    tested = {
+        override.removeprefix("network.decoder=")
+        for contract in NetworkContract.__subclasses__()
+        for override in contract.overrides
+    }
+    assert set(get_args(Decoder)) <= tested | {"torchvision-fcn"}

@@ -1,0 +1,33 @@
+"""Pictures of any shape fit onto the network's canvas, and their logits come back whole."""
+
+import cv2
+import numpy as np
+import pytest
+
+from handbones.inference.frame import Frame
+
+
+@pytest.mark.parametrize(
+    ("picture", "inner"),
+    [((2048, 2048), (384, 384)), ((1883, 1256), (384, 256)), ((1, 1), (384, 384)), ((5, 2000), (2, 384))],
+)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_frame(picture: tuple[int, int], inner: tuple[int, int], stride: int) -> None:
+    frame = Frame.fit(*picture, 384, stride)
+    assert abs(frame.height - inner[0]) <= 1 and abs(frame.width - inner[1]) <= 1
+    assert frame.height % stride == frame.width % stride == 0
+    canvas = frame.place(np.full(picture, 200, np.uint8))
+    assert canvas.shape[0] % 32 == canvas.shape[1] % 32 == 0
+    assert (canvas[: frame.height, : frame.width] == 200).all()
+    assert not canvas[frame.height :].any() and not canvas[:, frame.width :].any()
+    logits = np.zeros((29, canvas.shape[0] // stride, canvas.shape[1] // stride), np.float32)
+    assert frame.cut(logits).shape == (29, frame.height // stride, frame.width // stride)
+
+
+def test_large_pictures_shrink_by_areas_and_small_ones_grow_smoothly() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (128, 128), np.uint8)
+    assert np.array_equal(
+        Frame.fit(128, 128, 64, 1).place(picture), cv2.resize(picture, (64, 64), interpolation=cv2.INTER_AREA)
+    )
+    assert np.array_equal(Frame.fit(128, 128, 256, 1).place(picture), cv2.resize(picture, (256, 256)))
+    assert np.array_equal(Frame.fit(128, 128, 128, 1).place(picture), picture)

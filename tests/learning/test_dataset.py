@@ -1,0 +1,97 @@
+"""Samples depend on their serial number alone; the cache is exact and notices changes."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+import cv2
+import numpy as np
+
+from handbones.collection import open_collection
+from handbones.labels import unpack
+from handbones.learning.dataset import PictureCache, Serials, TrainingSet, draw_phantom
+from handbones.recipe import Recipe, load_recipe
+
+pytestmark = pytest.mark.train
+
+
+def recipe(*overrides: str) -> Recipe:
+    return load_recipe("small", ["input.size=64", "training.batch=2", *overrides])
+
+
+@pytest.fixture
+def plain(drawn: Path) -> TrainingSet:
+    augment = "augment={}"
+    return TrainingSet(recipe(augment), open_collection(drawn).labelled, PictureCache(None))
+
+
+def test_a_pass_takes_every_case_once_in_a_new_order(plain: TrainingSet) -> None:
+    assert (plain.pass_steps, plain.pass_samples) == (3, 6)
+    passes = [[plain[serial]["pictures"].tobytes() for serial in range(6 * n, 6 * n + 6)] for n in range(4)]
+    assert all(len(set(one)) == 6 for one in passes)
+    assert len({tuple(one) for one in passes}) > 1
+
+
+def test_unaugmented_sample_is_the_case_itself(plain: TrainingSet, drawn: Path) -> None:
+    samples = [plain[serial] for serial in range(6)]
+    for case in open_collection(drawn).labelled:
+        radiograph, labels = case.load()
+        sample = next(s for s in samples if np.array_equal(s["pictures"][0], radiograph.pixels))
+        assert labels is not None
+        truth = unpack(labels.masks(64, 64))
+        ours = unpack(sample["masks"].view(np.uint32))
+        assert (ours != truth).mean() < 1e-3
+
+
+def test_sample_is_reproducible_and_the_next_is_another(drawn: Path) -> None:
+    cases = open_collection(drawn).labelled
+    one, two = (TrainingSet(recipe(), cases, PictureCache(None)) for _ in range(2))
+    assert np.array_equal(one[5]["pictures"], two[5]["pictures"])
+    assert np.array_equal(one[5]["masks"], two[5]["masks"])
+    assert not np.array_equal(one[5]["pictures"], one[5 + one.pass_samples]["pictures"])
+    other = TrainingSet(recipe("training.seed=1"), cases, PictureCache(None))
+    assert not np.array_equal(one[5]["pictures"], other[5]["pictures"])
+
+
+def test_a_batch_has_one_size(drawn: Path) -> None:
+    dataset = TrainingSet(recipe("input.train_sizes=[32, 64, 96]"), open_collection(drawn).labelled, PictureCache(None))
+    shapes = [dataset[serial]["pictures"].shape for serial in range(40)]
+    assert shapes[0::2] == shapes[1::2]
+    assert {shape[1] for shape in shapes} == {32, 64, 96}
+
+
+def test_serials_resume_and_shard() -> None:
+    assert list(Serials(2, 3, 5)) == [[6, 7], [8, 9]]
+    whole = list(Serials(3, 0, 4))
+    halves = [list(Serials(3, 0, 4, rank, 2)) for rank in (0, 1)]
+    assert sorted(halves[0] + halves[1]) == whole
+    endless = iter(Serials(1, 7, None))
+    assert [next(endless) for _ in range(2)] == [[7], [8]]
+
+
+def test_cache_gives_the_same_pixels_and_notices_a_change(drawn: Path, tmp_path: Path) -> None:
+    case = open_collection(drawn).labelled[0]
+    cache = PictureCache(tmp_path)
+    first, again = cache.load(case), cache.load(case)
+    assert isinstance(again, np.memmap)
+    assert np.array_equal(first, again) and np.array_equal(first, case.load()[0].pixels)
+    before = case.image.read_bytes()
+    try:
+        cv2.imwrite(str(case.image), np.full((64, 64), 7, np.uint8))
+        assert (cache.load(case) == 7).all()
+    finally:
+        case.image.write_bytes(before)
+
+
+def test_phantoms_come_by_number() -> None:
+    wanted = recipe("phantoms.profile=clean")
+    picture, masks = draw_phantom(wanted, 3, 96)
+    again, _ = draw_phantom(wanted, 3, 96)
+    other, _ = draw_phantom(wanted, 4, 96)
+    assert picture.shape == masks.shape == (96, 96)
+    assert np.array_equal(picture, again) and not np.array_equal(picture, other)
+    dataset = TrainingSet(wanted, [], PictureCache(None))
+    assert dataset.pass_steps == 0
+    assert dataset[3]["masks"].any()
