@@ -1,0 +1,119 @@
+"""The command line: quick help, one clear line for a mistake, the right exit code."""
+
+import json
+import pkgutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from handbones import commands
+from handbones.cli import VERBS, run, spread_settings
+
+HEAVY = ("torch", "matplotlib", "pandas", "sklearn", "lightning", "numba")
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_help_is_quick_and_names_every_verb() -> None:
+    started = time.monotonic()
+    text = run_python("from handbones import commands
+from handbones.cli import run; run(['--help'])")
+    assert time.monotonic() - started < 2  # 0.2 on a quiet machine
+    assert all(verb in text for verb, _ in VERBS)
+    loaded = run_python(
+        f"import sys\nfrom handbones import commands
+from handbones.cli import run\nrun(['-h'])\nprint([m for m in {HEAVY} if m in sys.modules])"
+    )
+    assert loaded.endswith("[]")
+
+
+def test_commands_load_nothing_heavy() -> None:
+    names = [module.name for module in pkgutil.iter_modules(commands.__path__, "handbones.commands.")]
+    imports = "\n".join(f"import {name}" for name in names)
+    assert run_python(f"import sys\n{imports}\nprint([m for m in {HEAVY} if m in sys.modules])") == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["segmnt"], 2, "No such command"),
+        (["train", "--fast"], 2, "No such option: --fast"),
+        (["predict"], 2, "Missing argument"),
+        (["train"], 2, "nothing to learn from"),
+        (["train", "--resume"], 2, "say which run with --out"),
+        (["train", "DATA", "--recipe", "smal"], 2, "did you mean 'small'"),
+        (["train", "DATA", "--set", "training.bacth=4"], 2, "did you mean 'training.batch'"),
+        (["train", "/nowhere", "--recipe", "small"], 1, "/nowhere: cannot read"),
+        (["train", "--resume", "--out", "/nowhere"], 2, "/nowhere/recipe.yaml: cannot read the recipe"),
+        (["evaluate", "/nowhere", "DATA"], 1, "/nowhere: no such bundle"),
+        (["predict", "hand.png", "--bundle", "/nowhere"], 1, "/nowhere: no such bundle"),
+        (["predict", "hand.png", "--size", "many"], 2, "Invalid value for '--size'"),
+        (["export", "/nowhere"], 1, "/nowhere: no such bundle"),
+    ],
+)
+def test_mistakes(arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == code
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("handbones: ")
+    assert error.count("\n") == 1
+
+
+def test_version_and_no_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert run([]) == 0
+    assert "Commands:" in capsys.readouterr().out
+
+
+def test_several_settings_after_one_flag() -> None:
+    given = ["train", "DATA", "--set", "a.b=1", "c.d=[2, 3]", "--out", "x.y=z", "--set", "e.f=4"]
+    assert spread_settings(given) == [
+        *("train", "DATA", "--set", "a.b=1", "--set", "c.d=[2, 3]", "--out", "x.y=z", "--set", "e.f=4")
+    ]
+
+
+@pytest.mark.train
+def test_train_evaluate_predict_export(drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    out = tmp_path / "run"
+    tiny = ["network.encoder=test_efficientnet.r160_in1k", "network.weights=none", "input.size=64"]
+    budget = ["training.minutes=null", "training.steps=2", "training.batch=2", "training.workers=0"]
+    train = ["train", str(drawn), "--recipe", "small", "--out", str(out), "--fold", "1"]
+    assert run([*train, "--set", *tiny, *budget, "data.folds=3"]) == 0
+    assert "Dice" in capsys.readouterr().out
+    assert run([*train, "--set", *tiny, *budget, "data.folds=3"]) == 1
+    assert "add --resume" in capsys.readouterr().err
+    assert run(["train", str(drawn), "--out", str(out), "--resume", "--set", "training.steps=3"]) == 0
+
+    assert run(["evaluate", str(out), str(drawn), "--out", str(tmp_path / "evaluation")]) == 0
+    assert "mean_dice" in json.loads((tmp_path / "evaluation" / "summary.json").read_text())
+    assert (tmp_path / "evaluation" / "dice.csv").exists()
+
+    prediction = tmp_path / "prediction"
+    assert run(["predict", "--bundle", str(out / "bundle"), str(drawn), "--out", str(prediction)]) == 0
+    rows = (prediction / "submission.csv").read_text().splitlines()
+    assert rows[0] == "image_name,class,rle" and len(rows) == 1 + 2 * 29
+    assert rows[1].startswith("image1003_L.png,finger-1,") and rows[58].startswith("image1003_R.png,Ulna,")
+    for folder, suffix in (("labels", "json"), ("overlays", "png")):
+        assert sorted(path.name for path in (prediction / folder).iterdir()) == [
+            f"image1003_{side}.{suffix}" for side in "LR"
+        ]
+
+    half = tmp_path / "half.onnx"
+    assert run(["export", str(out), "--out", str(half), "--half"]) == 0
+    assert half.stat().st_size < 0.6 * (out / "bundle" / "model.onnx").stat().st_size
+    assert run(["evaluate", str(half), str(drawn), "--out", str(tmp_path / "again")]) == 0
+
+
+@pytest.mark.train
+def test_two_inputs_of_one_name(bundle: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = next((drawn / "test").rglob("*.png"))
+    (tmp_path / picture.name).write_bytes(picture.read_bytes())
+    out = tmp_path / "out"
+    assert run(["predict", str(picture), str(tmp_path / picture.name), "--bundle", str(bundle), "--out", str(out)]) == 1
+    assert "has the same name as" in capsys.readouterr().err
+    assert not out.exists()

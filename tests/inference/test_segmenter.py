@@ -1,0 +1,70 @@
+"""From pictures of any shape to segmentations, by either backend."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import handbones
+from handbones.errors import UsageError, UserError
+from handbones.inference.segmenter import Segmenter
+from handbones.radiograph import Radiograph
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    shapes = [(64, 64), (100, 70), (70, 100), (1, 1), (300, 20)]
+    return [cv2.GaussianBlur(rng.integers(0, 256, shape, np.uint8), (0, 0), 2) for shape in shapes]
+
+
+def test_backends_agree_and_logits_cover_the_picture(bundle: Path, pictures: list[np.ndarray]) -> None:
+    onnx, torch = (Segmenter(bundle, "cpu", backend) for backend in ("onnxruntime", "torch"))
+    for (radiograph, ours), (_, theirs) in zip(onnx.logits_of(pictures), torch.logits_of(pictures), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        assert abs(ours.shape[1] / ours.shape[2] - radiograph.height / radiograph.width) < 0.6 * radiograph.height
+    found = list(onnx.segment_many(pictures))
+    assert [(one.height, one.width) for one in found] == [picture.shape for picture in pictures]
+    assert any(one.bones for one in found)
+
+
+def test_files_arrays_and_radiographs_are_the_same(bundle: Path, pictures: list[np.ndarray], tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "hand.png"), pictures[1])
+    segmenter = Segmenter(bundle)
+    wanted = segmenter.segment(pictures[1]).rle()
+    assert segmenter.segment(tmp_path / "hand.png").rle() == wanted
+    assert segmenter.segment(Radiograph(pictures[1])).rle() == wanted
+    assert segmenter.segment(np.repeat(pictures[1][..., None], 3, axis=2)).rle() == wanted
+    assert handbones.segment(str(tmp_path / "hand.png"), bundle).rle() == wanted
+
+
+def test_size_and_threshold_can_be_chosen(bundle: Path, pictures: list[np.ndarray]) -> None:
+    radiograph, logits = next(Segmenter(bundle, size=96).logits_of(pictures[:1]))
+    assert logits.shape == (29, 48, 48) and radiograph.height == 64
+    few, many = (Segmenter(bundle, threshold=threshold).segment(pictures[0]) for threshold in (0.7, 0.3))
+    assert sum(bone.area for bone in few.bones.values()) < sum(bone.area for bone in many.bones.values())
+    with pytest.raises(UsageError, match="--size 8"):
+        Segmenter(bundle, size=8)
+
+
+def test_single_onnx_file_is_a_bundle_for_both_backends(bundle: Path, pictures: list[np.ndarray]) -> None:
+    file = bundle / "model.onnx"
+    assert Segmenter(file).segment(pictures[0]).rle() == Segmenter(bundle).segment(pictures[0]).rle()
+    assert Segmenter(file, backend="torch").segment(pictures[0]).bones
+
+
+def test_refusals(bundle: Path, tmp_path: Path) -> None:
+    for name in ("card.json", "recipe.yaml", "model.safetensors"):
+        (tmp_path / name).write_bytes((bundle / name).read_bytes())
+    with pytest.raises(UserError, match=r"holds no model\.onnx"):
+        Segmenter(tmp_path, "cpu", "onnxruntime")
+    with pytest.raises(UsageError, match="--device tpu"):
+        Segmenter(bundle, "tpu")
+    (tmp_path / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(UserError, match="not a safetensors file"):
+        Segmenter(tmp_path)
+    with pytest.raises(UserError, match=r"nothing.png"):
+        Segmenter(bundle).segment(tmp_path / "nothing.png")
