@@ -7,6 +7,7 @@ is the same whatever the number of worker processes, and one that is resumed goe
 import hashlib
 import itertools
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,8 @@ def training_loader(dataset: TrainingSet, serials: Serials, workers: int, *, pin
 
 
 def start_worker(_: int) -> None:
-    """One thread a worker: there are as many of them as cores."""
+    """One thread a worker, since there are as many of them as cores; Ctrl-C is for the training to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 

@@ -13,7 +13,7 @@ from lightning.pytorch import Trainer
 
 from handbones.bundle import load_bundle
 from handbones.collection import Collection
-from handbones.errors import UsageError
+from handbones.errors import UsageError, UserError
 from handbones.learning import cpu
 from handbones.learning.course import Course
 from handbones.learning.dataset import PictureCache, Serials, TrainingSet, training_loader, worker_count
@@ -76,7 +76,7 @@ def fit(
     first = run.steps_done() * training.accumulate
     last = course.total_steps * training.accumulate if course.total_steps else None
     loader = training_loader(samples, Serials(training.batch, first, last), workers, pin=device == "cuda")
-    with _graceful(course, watch), _quiet():
+    with _graceful(course, watch), _quiet(), _plain_errors():
         trainer.fit(module, loader, ckpt_path=run.checkpoint if resume else None, weights_only=True)
     run.finish(module.model, course.state())
     return Outcome(run.bundle, course.state(), course.interrupted)
@@ -142,6 +142,15 @@ def _graceful(course: Course, watch: Watch) -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=False):
             signal.signal(number, handler)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """What a worker process says of a user's mistake, without its traceback."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(str(error).rpartition("UserError: ")[2].strip()) from None
 
 
 @contextmanager

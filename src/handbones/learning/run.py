@@ -9,6 +9,7 @@ cache/        decoded pictures, while it trains
 """
 
 import csv
+import errno
 import io
 import json
 import logging
@@ -102,6 +103,8 @@ class Run:
             if json.loads(cases.read_text(encoding="utf-8")) != self.split.names():
                 raise UserError(f"{self.folder}: was trained on other cases: give --resume the same DATA")
         make_folder(self.folder)
+        for unfinished in self.folder.glob(f".{self.checkpoint.stem}-*"):  # of a run that was killed while saving
+            unfinished.unlink()
         write_text(recipe, self.recipe.to_yaml())
         write_text(cases, json.dumps(self.split.names(), indent=1, ensure_ascii=False) + "\n")
 
@@ -114,7 +117,10 @@ class Run:
     def save_checkpoint(self, trainer: Trainer) -> None:
         """Renew last.ckpt."""
         with atomic_path(self.checkpoint) as temporary:
-            trainer.save_checkpoint(temporary)
+            try:
+                trainer.save_checkpoint(temporary)
+            except RuntimeError as error:  # what torch makes of a full disk
+                raise OSError(errno.ENOSPC, str(error)) from error
 
     def keep(self, network: Network, state: State, scores: Scores | None) -> None:
         """Make a network the run's bundle, but for its ONNX file."""
