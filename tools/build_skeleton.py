@@ -136,8 +136,8 @@ def largest_component(count, faces):
     return label == np.bincount(label).argmax()
 
 
-def rebuild(verts, faces, step, smooth):
-    low, shape, points = grid(verts, step, 4.0)
+def rebuild(verts, faces, step, margin, smooth):
+    low, shape, points = grid(verts, step, margin)
     field = signed_distance(points, verts, faces).reshape(shape)
     return low, ndimage.gaussian_filter(field, smooth / step)
 
@@ -199,14 +199,17 @@ def main():
     bones = {label: (to_hand_frame(v, origin), f) for label, (v, f) in bones.items()}
     joints = {label: to_hand_frame(p[None], origin)[0] for label, p in joints.items()}
     joints = straighten(bones, joints)
+    for bone in ANATOMY:
+        if bone.label not in OPEN:
+            bones[bone.label] = decimate(*bones[bone.label], FACES.get(bone.segment, CARPAL_FACES))
     for label in OPEN:
         verts, faces = bones[label]
         forearm = label in ("Radius", "Ulna")
         if forearm:
             # Close the gap that the model leaves between the carpus and the forearm, then let the carpals carve it.
             verts = verts + SHIFT[label]
-        step = 0.8 if forearm else 0.3
-        low, field = rebuild(verts, faces, step, 2.0 if forearm else 0.6)
+        step, margin, smooth = (0.8, 10.0, 2.0) if forearm else (0.3, 3.0, 0.6)
+        low, field = rebuild(verts, faces, step, margin, smooth)
         if label == "Ulna":
             field = add_styloid(field, low, step, verts)
         if forearm:
@@ -214,8 +217,7 @@ def main():
         bones[label] = surface(field, low, step)
     saved = {}
     for bone in ANATOMY:
-        verts, faces = bones[bone.label]
-        verts, faces = decimate(verts, faces, FACES.get(bone.segment, CARPAL_FACES))
+        verts, faces = decimate(*bones[bone.label], FACES.get(bone.segment, CARPAL_FACES))
         faces = outward(verts, faces)
         print(f"{bone.label:11s} {len(faces):5d} faces, closed: {closed(faces)}, size {np.ptp(verts, axis=0).round(1)} mm")
         bones[bone.label] = verts, faces
@@ -233,14 +235,14 @@ def main():
 
 
 # How far the forearm moves towards the carpus, in mm (x, y, z).
-SHIFT = {"Radius": np.array([0.0, -6.5, 0.0]), "Ulna": np.array([0.0, -4.5, 0.0])}
-CARTILAGE_MM = 1.9
+SHIFT = {"Radius": np.array([0.0, -8.0, 0.0]), "Ulna": np.array([0.0, -6.5, 0.0])}
+CARTILAGE_MM = 1.0
 
 
 def add_styloid(field, low, step, verts):
     """The coarse ulna has lost its styloid process: a peg on the head's far corner, melted into it."""
     corner = verts[(verts[:, 0] - verts[:, 1]).argmax()]
-    a, b = corner + np.array([-3.5, 7.0, -1.0]), corner + np.array([-1.0, -3.5, -1.5])
+    a, b = corner + np.array([-3.5, 7.0, -1.0]), corner + np.array([-1.2, 0.2, -1.5])
     index = np.stack(np.meshgrid(*(np.arange(n) for n in field.shape), indexing="ij"), -1)
     p = index * step + low - a
     along = np.clip(p @ (b - a) / ((b - a) @ (b - a)), 0, 1)[..., None]

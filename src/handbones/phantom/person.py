@@ -17,35 +17,35 @@ WAVES = 5
 # Factors on length and width that bring the modelled hand to the mean of real ones: the average areas, lengths and
 # widths of 288 hands in `calibration.json`, fitted with `tools/calibrate_phantoms.py`.
 MEAN_SCALE: dict[str, tuple[float, float]] = {
-    "finger-1": (1.209, 1.585),
-    "finger-2": (1.033, 1.350),
-    "finger-3": (1.041, 1.175),
-    "finger-4": (1.117, 1.201),
-    "finger-5": (0.971, 1.087),
-    "finger-6": (1.026, 1.045),
-    "finger-7": (1.019, 1.076),
-    "finger-8": (1.067, 1.167),
-    "finger-9": (0.985, 1.158),
-    "finger-10": (1.064, 1.028),
-    "finger-11": (0.977, 1.089),
-    "finger-12": (1.126, 1.353),
-    "finger-13": (1.078, 1.213),
-    "finger-14": (1.118, 1.089),
-    "finger-15": (0.911, 1.018),
-    "finger-16": (1.278, 1.495),
-    "finger-17": (0.903, 1.247),
-    "finger-18": (0.988, 1.147),
-    "finger-19": (0.915, 1.081),
-    "Trapezium": (1.017, 1.017),
-    "Trapezoid": (1.047, 1.047),
-    "Capitate": (1.158, 1.158),
-    "Hamate": (1.148, 1.148),
-    "Scaphoid": (1.127, 1.127),
+    "finger-1": (1.211, 1.589),
+    "finger-2": (1.038, 1.360),
+    "finger-3": (1.048, 1.176),
+    "finger-4": (1.118, 1.198),
+    "finger-5": (0.974, 1.088),
+    "finger-6": (1.028, 1.045),
+    "finger-7": (1.021, 1.078),
+    "finger-8": (1.076, 1.168),
+    "finger-9": (0.994, 1.154),
+    "finger-10": (1.065, 1.029),
+    "finger-11": (0.979, 1.094),
+    "finger-12": (1.135, 1.361),
+    "finger-13": (1.090, 1.214),
+    "finger-14": (1.119, 1.087),
+    "finger-15": (0.914, 1.020),
+    "finger-16": (1.283, 1.499),
+    "finger-17": (0.907, 1.246),
+    "finger-18": (0.994, 1.144),
+    "finger-19": (0.918, 1.082),
+    "Trapezium": (1.019, 1.019),
+    "Trapezoid": (1.049, 1.049),
+    "Capitate": (1.159, 1.159),
+    "Hamate": (1.151, 1.151),
+    "Scaphoid": (1.136, 1.136),
     "Lunate": (1.016, 1.016),
-    "Triquetrum": (0.949, 0.949),
-    "Pisiform": (1.136, 1.136),
-    "Radius": (1.000, 0.955),
-    "Ulna": (1.000, 0.927),
+    "Triquetrum": (0.950, 0.950),
+    "Pisiform": (1.138, 1.138),
+    "Radius": (1.000, 1.014),
+    "Ulna": (1.000, 1.013),
 }
 
 # Cortical thickness at the ends and at mid-shaft, mm, by segment (compact bone of adults in hand radiographs).
@@ -183,7 +183,7 @@ def _carpal_freedom(sd: float) -> Floats:
 def _carpal_turns(sd: float) -> Floats:
     """The scaphoid flexes and extends more than the others: it looks long in one hand and round in the next."""
     freedom = np.repeat(_carpal_freedom(sd), 3, axis=1)
-    freedom[INDEX["Scaphoid"], 0] *= 1.8
+    freedom[INDEX["Scaphoid"], [0, 2]] *= 1.8
     return freedom
 
 
