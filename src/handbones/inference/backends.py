@@ -58,8 +58,11 @@ def _onnxruntime(bundle: Bundle, device: str) -> Backend:
 def _session(path: Path, provider: str) -> Any:
     import onnxruntime  # noqa: PLC0415
 
+    options = onnxruntime.SessionOptions()
+    # Idle threads sleep instead of spinning: the cores are wanted for reading pictures and drawing results.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(path), providers=[provider])
+        return onnxruntime.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:  # onnxruntime has exceptions of its own without a common base
         raise UserError(f"{path}: onnxruntime cannot load it: {str(error).splitlines()[0]}") from None
 

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from handbones.anatomy import BONES
+from handbones.errors import UserError
 from handbones.learning.module import BoneModule
 from handbones.learning.run import Run
 from handbones.learning.validation import Item, validate
@@ -140,6 +141,11 @@ class Course(Callback):
     def _report(self) -> State:
         state = self.state()
         self._meter.restart()
+        if not math.isfinite(state.loss):
+            raise UserError(
+                f"the loss is not a number at step {self.step}: lower optimiser.lr, or set training.precision=32; "
+                f"the best model so far is in {self.run.bundle}"
+            )
         return state
 
     def _validation_due(self) -> bool:

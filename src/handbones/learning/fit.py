@@ -150,7 +150,7 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise type(error)(str(error).rpartition("UserError: ")[2].strip()) from None
+        raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
 
 
 @contextmanager

@@ -69,7 +69,7 @@ class BoneModule(LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
         if self.average is not None:
-            self.average.update(self.network)
+            self.average.update(self.network, self.trainer.global_step + 1)
 
 
 class Average(nn.Module):
@@ -79,20 +79,15 @@ class Average(nn.Module):
     weights are soon forgotten.
     """
 
-    steps: Tensor
-
     def __init__(self, network: Network, decay: float) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).requires_grad_(False)
         self.decay = decay
-        self.register_buffer("steps", torch.tensor(0))
 
     @torch.no_grad()
-    def update(self, network: Network) -> None:
-        """Move towards the weights of `network`."""
-        self.steps += 1
-        n = int(self.steps)
-        weight = 1 - min(self.decay, (1 + n) / (10 + n))
+    def update(self, network: Network, step: int) -> None:
+        """Move towards the weights that `network` has after `step` steps."""
+        weight = 1 - min(self.decay, (1 + step) / (10 + step))
         own, new = self.network.state_dict(), network.state_dict()
         floats = [name for name, value in own.items() if value.is_floating_point()]
         torch._foreach_lerp_([own[name] for name in floats], [new[name] for name in floats], weight)
