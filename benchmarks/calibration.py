@@ -10,6 +10,7 @@ import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def measure(seed: int, size: int) -> dict:
             y, x = np.nonzero(masks[b])
             # Axes of the ellipse with the same second moments, as the real ones were measured.
             minor, major = 4.0 * np.sqrt(np.linalg.eigvalsh(np.cov(x, y) + np.eye(2) / 12.0))
-            rows[b] = 100 * area[b] / size**2, x.mean() * scale, y.mean() * scale, major * scale, minor * scale
+            place = x.mean() * scale, y.mean() * scale
+            rows[b] = 100 * area[b] / size**2, *place, major * scale, minor * scale
     pairs = []
     for entry in REAL["overlaps"]:
         a, b = (masks[INDEX[label]] for label in entry["pair"])
@@ -61,8 +63,9 @@ def main() -> None:
         found = list(pool.map(measure, range(options.count), [options.size] * options.count, chunksize=10))
     rows = np.stack([f["rows"] for f in found])
     mean, sd = np.nanmean(rows, 0), np.nanstd(rows, 0)
-    print(f"{'bone':11s} {'area':>6s} {'real':>6s} {'ratio':>6s} | {'sd':>5s} {'real':>5s} | {'length':>6s} {'width':>6s} "
-          f"(ratio of medians) | x {'':>9s} y")  # fmt: skip
+    print(
+        "bone          area   real  ratio |    sd  real | length  width (ratio of medians) | x (sd/real)  y (sd/real)"
+    )
     table = {}
     for b, label in enumerate(BONES):
         real = REAL["bones"][label]
@@ -81,15 +84,19 @@ def main() -> None:
     for k, entry in enumerate(REAL["overlaps"]):
         mine = pairs[:, k].mean()
         overlaps.append({"pair": entry["pair"], "mine": mine, "real": entry["iou_mean"]})
-        print(f"{' / '.join(entry['pair']):26s} IoU {mine:.3f} real {entry['iou_mean']:.3f} ratio {mine / entry['iou_mean']:.2f}")
+        pair, real_iou = " / ".join(entry["pair"]), entry["iou_mean"]
+        print(f"{pair:26s} IoU {mine:.3f} real {real_iou:.3f} ratio {mine / real_iou:.2f}")
     tilt = np.percentile([f["tilt"] for f in found], [1, 5, 25, 50, 75, 95, 99]).round(1)
     print("tilt p1 5 25 50 75 95 99:", tilt.tolist(), "real", list(REAL["hand_tilt_against_forearm_deg"].values()))
     share = float(np.mean([f["bone"] for f in found])), float(np.mean([f["overlap"] for f in found]))
-    print(f"bone {share[0]:.1f} % of pixels (real {REAL['bone_pixels_percent_of_image']}), overlapping {share[1]:.2f} % "
-          f"(real {REAL['overlapping_pixels_percent_of_image']})")  # fmt: skip
+    real_share = REAL["bone_pixels_percent_of_image"], REAL["overlapping_pixels_percent_of_image"]
+    print(
+        f"bone {share[0]:.1f} % of pixels (real {real_share[0]}), overlapping {share[1]:.2f} % (real {real_share[1]})"
+    )
     if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"bones": table, "overlaps": overlaps, "tilt": tilt.tolist()}, file, indent=1)
+        Path(options.json).write_text(
+            json.dumps({"bones": table, "overlaps": overlaps, "tilt": tilt.tolist()}, indent=1)
+        )
 
 
 if __name__ == "__main__":

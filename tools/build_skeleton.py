@@ -19,6 +19,8 @@ import myo_sim
 import numba
 import numpy as np
 from scipy import ndimage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from skimage import measure
 
@@ -92,7 +94,9 @@ def winding_number(points, verts, faces):
             c = verts[faces[t, 2]] - points[i]
             la, lb, lc = np.sqrt((a * a).sum()), np.sqrt((b * b).sum()), np.sqrt((c * c).sum())
             det = (
-                a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
+                a[0] * (b[1] * c[2] - b[2] * c[1])
+                - a[1] * (b[0] * c[2] - b[2] * c[0])
+                + a[2] * (b[0] * c[1] - b[1] * c[0])
             )
             den = la * lb * lc + (a * b).sum() * lc + (b * c).sum() * la + (c * a).sum() * lb
             total += 2 * np.arctan2(det, den)
@@ -128,9 +132,6 @@ def surface(field, low, step):
 
 
 def largest_component(count, faces):
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
     _, label = connected_components(coo_matrix((np.ones(len(edges)), edges.T), shape=(count, count)))
     return label == np.bincount(label).argmax()
@@ -219,7 +220,8 @@ def main():
     for bone in ANATOMY:
         verts, faces = decimate(*bones[bone.label], FACES.get(bone.segment, CARPAL_FACES))
         faces = outward(verts, faces)
-        print(f"{bone.label:11s} {len(faces):5d} faces, closed: {closed(faces)}, size {np.ptp(verts, axis=0).round(1)} mm")
+        size = np.ptp(verts, axis=0).round(1)
+        print(f"{bone.label:11s} {len(faces):5d} faces, closed: {closed(faces)}, size {size} mm")
         bones[bone.label] = verts, faces
         saved[f"{bone.label}/vertices"] = verts.astype(np.float32)
         saved[f"{bone.label}/faces"] = faces.astype(np.uint16)

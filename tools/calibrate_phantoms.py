@@ -1,6 +1,6 @@
 """Fit `MEAN_SCALE` of `handbones.phantom.person` to the sizes of real bones; prints the table to paste there.
 
-    python tools/calibrate_phantoms.py [--rounds 5] [--count 240]
+python tools/calibrate_phantoms.py [--rounds 5] [--count 240]
 """
 
 import argparse

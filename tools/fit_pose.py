@@ -9,6 +9,7 @@ and the mean overlaps of the pairs that overlap in real hands, and of those that
 
 import argparse
 import json
+from pathlib import Path
 from statistics import NormalDist
 
 import cma
@@ -21,7 +22,7 @@ from handbones.phantom.make import draw_geometry
 from handbones.phantom.settings import PRESETS
 
 SIZE = 224
-REAL_FILE = "src/handbones/phantom/calibration.json"
+REAL_FILE = Path(__file__).parents[1] / "src/handbones/phantom/calibration.json"
 CARPALS = [b.label for b in ANATOMY if b.group == "carpals"]
 BASES = [b.label for b in ANATOMY if b.segment == "metacarpal"]
 FINGERS = [b.label for b in ANATOMY if b.digit]
@@ -45,8 +46,7 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=2000)
     parser.add_argument("--phantoms", type=int, default=28)
     options = parser.parse_args()
-    with open(REAL_FILE) as file:
-        real = json.load(file)
+    real = json.loads(REAL_FILE.read_text())
     centre = np.array([[real["bones"][b]["centroid_px"][f"{a}_mean"] for a in "xy"] for b in BONES])
     wanted = {tuple(sorted((INDEX[a], INDEX[b]))): e["iou_mean"] for e in real["overlaps"] for a, b in [e["pair"]]}
     y, x_ = np.mgrid[:SIZE, :SIZE].reshape(2, -1).astype(np.float32)
@@ -106,8 +106,7 @@ def main() -> None:
             best = search.result.xfavorite
             print(search.countevals, round(cost(best), 2), flush=True)
             angles, found = unpack_parameters(best, rest)
-            with open(options.out, "w") as file:
-                json.dump({"rest": angles, "correction": found}, file, indent=1)
+            Path(options.out).write_text(json.dumps({"rest": angles, "correction": found}, indent=1))
     cost(search.result.xfavorite, show=True)
 
 

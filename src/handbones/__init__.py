@@ -32,7 +32,7 @@ _PUBLIC = {
     "segment": "handbones.inference.segmenter",
 }
 
-__all__ = ["ANATOMY", "BONES", "UsageError", "UserError", "__version__", *_PUBLIC]
+__all__ = ["ANATOMY", "BONES", "UsageError", "UserError", "__version__", *_PUBLIC]  # noqa: PLE0604 names of a table
 
 
 def __getattr__(name: str) -> Any:

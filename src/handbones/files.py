@@ -30,7 +30,7 @@ def explain(error: OSError, path: str | os.PathLike[str], action: str) -> UserEr
 def make_folder(path: str | os.PathLike[str]) -> Path:
     """Create a folder and its parents; an existing one is fine. Raises `UserError`."""
     try:
-        os.makedirs(path, exist_ok=True)
+        Path(path).mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise UserError(f"{path}: cannot make the folder: a file of that name exists") from None
     except OSError as error:
@@ -55,8 +55,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise explain(error, path, "write") from error
     try:
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
     except OSError as error:
         raise explain(error, path, "write") from error
     finally:

@@ -46,7 +46,9 @@ def test_both_sides_of_one_person_have_the_same_bones() -> None:
     def across(packed: np.ndarray, label: str) -> float:
         return float(np.nonzero(packed >> BONES.index(label) & 1)[1].mean())
 
-    assert across(right.packed, "finger-3") < across(right.packed, "finger-19"), "a right hand has its thumb at the left"
+    assert across(right.packed, "finger-3") < across(right.packed, "finger-19"), (
+        "a right hand has its thumb at the left"
+    )
     assert across(left.packed, "finger-3") > across(left.packed, "finger-19")
 
 
@@ -62,7 +64,8 @@ def test_outlines_give_the_masks_again() -> None:
 
 def test_the_labelled_sesamoid_belongs_to_the_metacarpal() -> None:
     with_, without = (
-        draw(rng(8), REALISTIC.model_copy(update={"sesamoid_in_metacarpal": chance}), 512, 512).packed for chance in (1, 0)
+        draw(rng(8), REALISTIC.model_copy(update={"sesamoid_in_metacarpal": chance}), 512, 512).packed
+        for chance in (1, 0)
     )
     bit = BONES.index("finger-3")
     grown = int((with_ >> bit & 1).sum()) - int((without >> bit & 1).sum())

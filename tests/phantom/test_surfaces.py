@@ -26,7 +26,11 @@ def sphere(radius: float, centre: tuple[float, float, float]) -> tuple[np.ndarra
     theta = np.linspace(0, np.pi, rows + 1)[1:-1]
     phi = np.arange(columns) * 2 * np.pi / columns
     ring = np.stack(
-        [np.outer(np.sin(theta), np.cos(phi)), np.outer(np.sin(theta), np.sin(phi)), np.outer(np.cos(theta), 0 * phi + 1)],
+        [
+            np.outer(np.sin(theta), np.cos(phi)),
+            np.outer(np.sin(theta), np.sin(phi)),
+            np.outer(np.cos(theta), 0 * phi + 1),
+        ],
         -1,
     )
     points = np.concatenate([ring.reshape(-1, 3), [[0, 0, 1], [0, 0, -1]]]) * radius + np.array(centre)

@@ -18,7 +18,9 @@ def synth(
     test_labels: Annotated[bool, typer.Option("--test-labels", help="Write labels of the test split, too.")] = False,
     size: Annotated[int, typer.Option(help="Side of the pictures, in pixels.")] = 2048,
     preset: Annotated[str, typer.Option(help=f"What they look like: {', '.join(PRESETS)}.")] = "realistic",
-    tilted: Annotated[float | None, typer.Option(help="Share of bent wrists in training, 0 to 1.", min=0, max=1)] = None,
+    tilted: Annotated[
+        float | None, typer.Option(help="Share of bent wrists in training, 0 to 1.", min=0, max=1)
+    ] = None,
     test_tilted: Annotated[float | None, typer.Option(help="The same for test.", min=0, max=1)] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; one a core unless given.", min=1)] = None,
 ) -> None:

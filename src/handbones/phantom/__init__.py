@@ -7,7 +7,11 @@ compiled by numba, which takes its time to import.
 from importlib import import_module
 from typing import Any
 
-_PUBLIC = {"make": "handbones.phantom.make", "draw_sample": "handbones.phantom.make", "synth": "handbones.phantom.synth"}
+_PUBLIC = {
+    "make": "handbones.phantom.make",
+    "draw_sample": "handbones.phantom.make",
+    "synth": "handbones.phantom.synth",
+}
 
 __all__ = list(_PUBLIC)
 

@@ -61,7 +61,7 @@ def wrist_model() -> WristModel:
         for j in range(i):
             b = WRIST[j]
             near = b in ANATOMY[INDEX[a]].neighbours
-            if near or s[a].pivot[1] > -20 and np.linalg.norm(s[a].pivot - s[b].pivot) < 22:
+            if near or np.linalg.norm(s[a].pivot - s[b].pivot) < 22:
                 pairs.append((i, j))
                 jointed.append(near)
     return WristModel(
@@ -145,7 +145,7 @@ def _settle(  # type: ignore[no-untyped-def]
     points, field, origin, shape, step, pairs, jointed, give, rows, scale, turn, at, gap, sweeps
 ):
     n1, n2, n = np.empty(3), np.empty(3), np.empty(3)
-    for sweep in range(sweeps):
+    for _ in range(sweeps):
         for p in range(pairs.shape[0]):
             i, j = pairs[p, 0], pairs[p, 1]
             total = give[i] + give[j]

@@ -1,4 +1,4 @@
-"""Pictures that show no hand: other bodies, blank exposures, pages of text, patterns. A model learns to claim nothing."""
+"""Pictures that show no hand: other bodies, blank exposures, text, patterns. A model learns to claim nothing there."""
 
 import string
 
@@ -56,7 +56,9 @@ def _shafts(rng: Rng, bone: Image, tissue: Image, scale: int) -> None:
         middle = centre + np.array([-along[1], along[0]]) * scale * (0.14 * k + rng.normal(0.0, 0.02))
         half = scale * rng.uniform(0.15, 0.8)
         t = np.linspace(-1.0, 1.0, 12)[:, None]
-        points = middle + t * half * along + np.array([-along[1], along[0]]) * (1 - t * t) * scale * rng.normal(0.0, 0.03)
+        points = (
+            middle + t * half * along + np.array([-along[1], along[0]]) * (1 - t * t) * scale * rng.normal(0.0, 0.03)
+        )
         radius = scale * rng.uniform(0.015, 0.09)
         _tube(bone, points, radius, rng.uniform(0.8, 1.6), rng.uniform(0.5, 0.85))
         for end in (points[0], points[-1]):
@@ -81,7 +83,9 @@ def _blocks(rng: Rng, bone: Image, tissue: Image, scale: int) -> None:
     height, width = bone.shape
     x, size = width * rng.uniform(0.2, 0.8), scale * rng.uniform(0.05, 0.12)
     for k in range(int(rng.integers(3, 9))):
-        box = cv2.boxPoints(((x + rng.normal(0, 2), (k + 0.7) * size * 1.25), (size * 1.3, size), float(rng.normal(0, 5))))
+        box = cv2.boxPoints(
+            ((x + rng.normal(0, 2), (k + 0.7) * size * 1.25), (size * 1.3, size), float(rng.normal(0, 5)))
+        )
         filled = np.zeros(bone.shape, np.float32)
         cv2.fillPoly(filled, [box.astype(np.int32)], 1.0)
         cv2.polylines(filled, [box.astype(np.int32)], True, 1.8, max(1, scale // 150))
@@ -95,7 +99,9 @@ def _shell(rng: Rng, bone: Image, tissue: Image, scale: int) -> None:
     centre = (int(width * rng.uniform(0.3, 0.7)), int(height * rng.uniform(0.3, 0.7)))
     axes = (int(scale * rng.uniform(0.15, 0.45)), int(scale * rng.uniform(0.15, 0.45)))
     ring = np.zeros(bone.shape, np.float32)
-    cv2.ellipse(ring, centre, axes, float(rng.uniform(0, 180)), 0, float(rng.uniform(150, 360)), 1.0, max(1, scale // 40))
+    cv2.ellipse(
+        ring, centre, axes, float(rng.uniform(0, 180)), 0, float(rng.uniform(150, 360)), 1.0, max(1, scale // 40)
+    )
     bone += cv2.GaussianBlur(ring, (0, 0), scale / 200.0)
     cv2.ellipse(bone, centre, axes, 0, 0, 360, 0.4, -1)
     cv2.ellipse(tissue, centre, (axes[0] + scale // 20, axes[1] + scale // 20), 0, 0, 360, 1.0, -1)
@@ -104,7 +110,9 @@ def _shell(rng: Rng, bone: Image, tissue: Image, scale: int) -> None:
 def _blank(rng: Rng, settings: PhantomSettings, height: int, width: int) -> Image:
     """An exposure of nothing: light fall-off and noise."""
     ramp = smooth_field(rng, height, width, int(rng.integers(2, 5)))
-    return np.asarray(rng.uniform(0.0, 0.9) + rng.uniform(0, 0.3) * ramp + rng.uniform(0, 0.3) * noise(rng, height, width))
+    return np.asarray(
+        rng.uniform(0.0, 0.9) + rng.uniform(0, 0.3) * ramp + rng.uniform(0, 0.3) * noise(rng, height, width)
+    )
 
 
 def _page(rng: Rng, settings: PhantomSettings, height: int, width: int) -> Image:
@@ -114,7 +122,9 @@ def _page(rng: Rng, settings: PhantomSettings, height: int, width: int) -> Image
     size = rng.uniform(0.3, 1.2) * height / 512.0
     for y in range(int(20 * size), height, int(34 * size) + 4):
         text = "".join(rng.choice(letters, int(rng.integers(5, 60))))
-        cv2.putText(page, text, (int(rng.uniform(0, 0.1) * width), y), cv2.FONT_HERSHEY_SIMPLEX, size, 255, 1, cv2.LINE_AA)
+        cv2.putText(
+            page, text, (int(rng.uniform(0, 0.1) * width), y), cv2.FONT_HERSHEY_SIMPLEX, size, 255, 1, cv2.LINE_AA
+        )
     grey = page.astype(np.float32) / 255.0
     return np.asarray(1.0 - 0.9 * grey if rng.random() < 0.5 else 0.9 * grey + 0.05, np.float32)
 

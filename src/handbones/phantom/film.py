@@ -30,8 +30,8 @@ def noise(rng: Rng, height: int, width: int, grain: float = 0.0) -> Image:
     columns = (int(rng.integers(BANK)) + np.arange(width) * (1 if rng.random() < 0.5 else -1)) % BANK
     out = bank.take(rows, axis=0).take(columns, axis=1)
     if grain > 0.3:
-        out = cv2.GaussianBlur(out, (0, 0), grain)
-        out *= 2.0 * np.sqrt(np.pi) * grain
+        # A blur of sd s divides the sd of white noise by 2 sqrt(pi) s.
+        out = np.asarray(cv2.GaussianBlur(out, (0, 0), grain) * (2.0 * np.sqrt(np.pi) * grain), np.float32)
     return np.asarray(out, np.float32)
 
 
@@ -60,7 +60,7 @@ def transmit(rng: Rng, bone: Image, bulk: Image, tissue: Image, matter: Matter) 
     mottle = rng.uniform(*matter.tissue_mottle)
     soft = np.maximum(tissue - bulk, 0.0)
     if mottle > 0.0:
-        field = smooth_field(rng, *bone.shape, int(rng.integers(5, 14)))
+        field = smooth_field(rng, bone.shape[0], bone.shape[1], int(rng.integers(5, 14)))
         soft = soft * np.maximum(1.0 + np.float32(mottle) * field, 0.2)
     soft = soft * np.float32(rng.uniform(*matter.tissue_per_mm))
     return np.asarray(bone + soft, np.float32), np.asarray(soft, np.float32)

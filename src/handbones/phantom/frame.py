@@ -98,7 +98,7 @@ def _top_bar(rng: Rng, grey: Image) -> None:
     depth, slant = rng.uniform(0.004, 0.02) * height, rng.normal(0.0, 0.008) * height
     points = np.array([[0, 0], [width, 0], [width, depth + slant], [0, depth - slant]])
     cv2.fillPoly(bar, [np.round(points).astype(np.int32)], 1.0, cv2.LINE_AA)
-    bar = cv2.GaussianBlur(bar, (0, 0), max(0.6, 0.0015 * height))
+    bar = np.asarray(cv2.GaussianBlur(bar, (0, 0), max(0.6, 0.0015 * height)), np.float32)
     if rng.random() < 0.12:
         bar = np.ascontiguousarray(np.rot90(bar, int(rng.integers(1, 4)))) if height == width else bar[::-1]
     grey += bar * (np.float32(rng.uniform(0.25, 0.95)) - grey)

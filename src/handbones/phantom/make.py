@@ -70,7 +70,13 @@ class Geometry:
 
 
 def draw_geometry(
-    rng: Rng, settings: PhantomSettings, height: int, width: int, *, person: Person | None = None, side: str | None = None
+    rng: Rng,
+    settings: PhantomSettings,
+    height: int,
+    width: int,
+    *,
+    person: Person | None = None,
+    side: str | None = None,
 ) -> Geometry:
     """Everything but the picture; `draw` with the same arguments shows the same hand."""
     person = person or draw_person(rng, settings.population)
@@ -84,7 +90,10 @@ def draw_geometry(
 
 
 def _expose(rng: Rng, bare: Geometry, settings: PhantomSettings) -> tuple[NDArray[np.uint8], bool]:
-    """The picture, and whether nails show; `bare.packed` gains the sesamoids that are labelled and loses what shutters and bars hide."""
+    """The picture, and whether nails show.
+
+    `bare.packed` gains the sesamoids that are labelled and loses what shutters and bars hide.
+    """
     body, camera, packed = bare.body, bare.camera, bare.packed
     bone, bulk = bone_integral(rng, body, camera, settings.matter)
     _add_sesamoids(rng, body, camera, settings, bone, bulk, packed)

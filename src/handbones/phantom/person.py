@@ -165,7 +165,7 @@ def _cortex(rng: Rng, settings: Population, age: float) -> Floats:
     mean = np.array([_CORTEX["carpal" if b.group == "carpals" else b.segment] for b in ANATOMY])
     ageing = 1.0 - 0.2 * np.clip((age - 45.0) / 35.0, 0.0, 1.0)
     common = np.exp(rng.normal(0.0, settings.cortex_sd))
-    return mean * ageing * common * np.exp(rng.normal(0.0, settings.cortex_sd / 2, (29, 1)))
+    return np.asarray(mean * ageing * common * np.exp(rng.normal(0.0, settings.cortex_sd / 2, (29, 1))))
 
 
 def _carpal_freedom(sd: float) -> Floats:

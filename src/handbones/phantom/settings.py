@@ -166,13 +166,13 @@ class Things(_Section):
 class PhantomSettings(_Section):
     """All ranges of a phantom."""
 
-    population: Population = Field(default_factory=lambda: Population())
-    pose: PoseSettings = Field(default_factory=lambda: PoseSettings())
-    view: View = Field(default_factory=lambda: View())
-    matter: Matter = Field(default_factory=lambda: Matter())
-    film: Film = Field(default_factory=lambda: Film())
-    frame: Frame = Field(default_factory=lambda: Frame())
-    things: Things = Field(default_factory=lambda: Things())
+    population: Population = Field(default_factory=Population)
+    pose: PoseSettings = Field(default_factory=PoseSettings)
+    view: View = Field(default_factory=View)
+    matter: Matter = Field(default_factory=Matter)
+    film: Film = Field(default_factory=Film)
+    frame: Frame = Field(default_factory=Frame)
+    things: Things = Field(default_factory=Things)
     sesamoid_in_metacarpal: Chance = Field(
         0.92, description="chance that overlapping sesamoids belong to the label finger-3, as the competition has it"
     )

@@ -51,7 +51,7 @@ def _stroke(line: Image, points: Points, width_px: float, value: float, *, opaqu
     drawn = np.zeros(line.shape, np.float32)
     shifted = np.round(np.asarray(points) * 16.0).astype(np.int32)
     cv2.polylines(drawn, [shifted], False, float(value), max(1, round(width_px)), cv2.LINE_8, 4)
-    drawn = cv2.GaussianBlur(drawn, (0, 0), 0.6)
+    drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.6), np.float32)
     if opaque:
         np.maximum(line, drawn, out=line)
     else:
@@ -94,7 +94,9 @@ def _wire(rng: Rng, line: Image, body: Body, camera: Camera) -> None:
         middle = _on_bone(body, camera, label, 0.5)
         angle, half = rng.uniform(0.0, np.pi), rng.uniform(15.0, 45.0) * camera.px_per_mm
         step = half * np.array([np.cos(angle), np.sin(angle)])
-        _stroke(line, np.stack([middle - step, middle + step]), 1.4 * camera.px_per_mm, rng.uniform(1.0, 3.0), opaque=True)
+        _stroke(
+            line, np.stack([middle - step, middle + step]), 1.4 * camera.px_per_mm, rng.uniform(1.0, 3.0), opaque=True
+        )
 
 
 def _cable(rng: Rng, line: Image) -> None:
@@ -109,10 +111,12 @@ def _cable(rng: Rng, line: Image) -> None:
 def _cast(rng: Rng, line: Image, tissue: Image, camera: Camera) -> None:
     """A shell of plaster around a part of the body: its thickness and weave."""
     height, width = line.shape
-    grown = cv2.dilate((tissue > 0).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=int(2 + 3 * camera.px_per_mm))
+    grown = cv2.dilate(
+        (tissue > 0).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=int(2 + 3 * camera.px_per_mm)
+    )
     shell = cv2.GaussianBlur(grown.astype(np.float32), (0, 0), 2.0)
     where = (smooth_field(rng, height, width, 3) > rng.uniform(-1.0, 0.5)).astype(np.float32)
-    where = cv2.GaussianBlur(where, (0, 0), width / 60.0)
+    where = np.asarray(cv2.GaussianBlur(where, (0, 0), width / 60.0), np.float32)
     weave = 1.0 + 0.25 * smooth_field(rng, height, width, int(rng.integers(20, 60)))
     line += np.float32(rng.uniform(0.05, 0.35)) * shell * where * weave
 

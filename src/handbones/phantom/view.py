@@ -50,9 +50,7 @@ def _turn(degrees: float, scale: float) -> Floats:
     return np.array([[c, -s], [s, c]])
 
 
-def _on_detector(
-    rng: Rng, hand: Floats, wrist: Floats, tilt: float, view: View, height: int, width: int
-) -> Floats:
+def _on_detector(rng: Rng, hand: Floats, wrist: Floats, tilt: float, view: View, height: int, width: int) -> Floats:
     """A detector of fixed scale; the technician centres the hand and moves it until all of it is on."""
     scale = rng.uniform(*view.px_per_mm) * min(height, width) / DETECTOR_PX
     turn = _turn(rng.normal(0.0, view.rotation_deg), scale)
