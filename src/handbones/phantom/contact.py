@@ -17,8 +17,8 @@ from handbones.phantom.skeleton import WRIST, skeleton
 
 Floats = NDArray[np.float64]
 
-SAMPLES = 120
-SWEEPS = 8
+SAMPLES = 100
+SWEEPS = 7
 
 # How freely a bone gives way: the forearm carries the hand, the capitate is the keystone, the pisiform hangs loose.
 _GIVE = {"Radius": 0.0, "Ulna": 0.0, "Capitate": 0.5, "Pisiform": 3.0}

@@ -149,10 +149,10 @@ def _directed(sideways: float, lean: float, roll: float) -> Floats:
     a, b = np.radians(sideways), np.radians(lean)
     long = np.array([np.sin(a) * np.cos(b), -np.cos(a) * np.cos(b), np.sin(b)])
     lateral = np.array([np.cos(a), np.sin(a), 0.0])
-    axes = np.stack([lateral, long, np.cross(lateral, long)], 1)
+    dorsal = np.array([lateral[1] * long[2], -lateral[0] * long[2], lateral[0] * long[1] - lateral[1] * long[0]])
     # Roll about the bone's own long axis.
     c, s = np.cos(np.radians(roll)), np.sin(np.radians(roll))
-    return np.asarray(axes @ np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]]))
+    return np.stack([c * lateral - s * dorsal, long, s * lateral + c * dorsal], 1)
 
 
 def place_bones(person: Person, pose: Pose) -> Placement:
