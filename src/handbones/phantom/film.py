@@ -73,13 +73,13 @@ def detect(rng: Rng, line: Image, matter: Matter, film: Film, px_per_mm: float) 
     hard = np.float32(rng.uniform(*matter.spectrum))
     intensity = np.asarray(cv2.exp(-line), np.float32)
     if hard > 0.01:
-        intensity = (1.0 - hard) * intensity + hard * cv2.exp(np.float32(-0.6) * line)
+        intensity = np.asarray((1 - hard) * intensity + hard * cv2.exp(np.float32(-0.6) * line), np.float32)
     scatter = np.float32(rng.uniform(*film.scatter))
     if scatter > 0.01:
-        spread = blur(np.asarray(intensity, np.float32), rng.uniform(*film.scatter_mm) * px_per_mm)
-        intensity = (intensity + scatter * spread) / (1.0 + scatter)
+        spread = blur(intensity, rng.uniform(*film.scatter_mm) * px_per_mm)
+        intensity = np.asarray((intensity + scatter * spread) / (1 + scatter), np.float32)
     height, width = line.shape
-    intensity = blur(np.asarray(intensity, np.float32), rng.uniform(*film.blur_px) * max(height, width) / 512.0)
+    intensity = blur(intensity, rng.uniform(*film.blur_px) * max(height, width) / 512.0)
     level = np.float32(rng.uniform(*film.noise))
     if level > 0.0:
         grain = noise(rng, height, width, rng.uniform(*film.noise_grain_px))
