@@ -134,6 +134,20 @@ def grow(polygon: Points, by: float = 0.5) -> Points:
     return grown
 
 
+def signed_area(polygon: Points) -> float:
+    """Area by the shoelace formula; positive where x, y turn clockwise on the screen."""
+    x, y = polygon.T
+    return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) / 2)
+
+
+def resample(polygon: Points, count: int) -> Points:
+    """`count` points at equal distances along a closed outline."""
+    closed = np.concatenate([polygon, polygon[:1]])
+    travelled = np.concatenate([[0.0], np.hypot(*np.diff(closed, axis=0).T).cumsum()])
+    at = np.linspace(0.0, travelled[-1], count, endpoint=False)
+    return np.stack([np.interp(at, travelled, closed[:, k]) for k in (0, 1)], axis=1)
+
+
 def outlines(mask: npt.NDArray[np.generic], tolerance: float = 0.0) -> list[Points]:
     """Polygons through the outermost pixel centres of a mask (height, width), largest first, holes left out.
 

@@ -1,0 +1,202 @@
+"""Sizes and shapes of the bones of one radiograph, from their outlines alone.
+
+Outlines are those of the masks (`grow`), so an area is the number of pixels that the bone's mask has.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from handbones.anatomy import BONES
+from handbones.labels import Labels
+from handbones.raster import Points, grow, outlines, rasterise, resample, signed_area
+
+Floats = npt.NDArray[np.float64]
+
+STATIONS = np.linspace(0.1, 0.9, 9)
+"""Where the width is taken along the axis: shares of the length, from the end that is higher in the picture."""
+_HARMONICS = 20
+_SAMPLES = 256
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """A row for each bone in the official order; NaN (counts: 0) for one that is not there. Unit: pixels."""
+
+    area: Floats
+    """(29,) pixels inside."""
+    centre: Floats
+    """(29, 2) x and y of the centre of the area."""
+    axis: Floats
+    """(29, 2) unit vector along the greatest extent of the area, upwards in the picture."""
+    length: Floats
+    """(29,) extent along the axis."""
+    width: Floats
+    """(29,) extent across it."""
+    profile: Floats
+    """(29, 9) extent across it at `STATIONS`."""
+    top: Floats
+    """(29, 2) where the axis leaves the bone's upper end."""
+    bottom: Floats
+    """(29, 2) where it leaves the lower end."""
+    parts: Floats
+    """(29,) polygons."""
+    spare: Floats
+    """(29,) area of all polygons but the largest, as a share of the largest."""
+    corners: Floats
+    """(29,) points of the polygons."""
+    loop: Floats
+    """(29,) length of the largest loop that an outline ties off by crossing itself, as a share of the outline."""
+    roughness: Floats
+    """(29,) distance (root mean square) of the outline from its 20 lowest harmonics, as a share of its size."""
+
+
+def shapes_of(labels: Labels) -> Shapes:
+    """Measure every bone of a radiograph."""
+    count = len(BONES)
+    table = {
+        name: np.full((count, *shape), np.nan)
+        for name, shape in {"area": (), "centre": (2,), "axis": (2,), "length": (), "width": ()}.items()
+    }
+    table |= {"profile": np.full((count, len(STATIONS)), np.nan)}
+    table |= {name: np.full((count, 2), np.nan) for name in ("top", "bottom")}
+    table |= {name: np.zeros(count) for name in ("parts", "spare", "corners")}
+    table |= {name: np.full(count, np.nan) for name in ("loop", "roughness")}
+    for bone, label in enumerate(BONES):
+        drawn = labels.polygons.get(label, [])
+        if not drawn:
+            continue
+        sizes = np.array([abs(signed_area(polygon)) for polygon in drawn])
+        largest = drawn[int(sizes.argmax())]
+        table["parts"][bone] = len(drawn)
+        table["spare"][bone] = (sizes.sum() - sizes.max()) / max(sizes.max(), 1e-9)
+        table["corners"][bone] = sum(len(polygon) for polygon in drawn)
+        table["loop"][bone] = largest_loop(largest)
+        table["roughness"][bone] = _roughness(largest)
+        for name, value in _measure(united(drawn)).items():
+            table[name][bone] = value
+    return Shapes(**table)
+
+
+def united(polygons: Sequence[Points]) -> list[Points]:
+    """The outlines of the mask of a bone's polygons; several are melted into ones that do not overlap."""
+    grown = [grow(polygon) for polygon in polygons]
+    if len(grown) == 1:
+        return grown
+    low = np.floor(np.min([polygon.min(axis=0) for polygon in grown], axis=0)) - 1
+    width, height = (np.ceil(np.max([polygon.max(axis=0) for polygon in grown], axis=0)) - low + 2).astype(int)
+    mask = rasterise([[polygon - low for polygon in grown]], int(height), int(width))
+    return [grow(polygon) + low for polygon in outlines(mask)] or grown[:1]
+
+
+def _measure(outline: list[Points]) -> dict[str, Floats | float]:
+    moments = [_moments(polygon) for polygon in outline]
+    area = sum(m[0] for m in moments)
+    centre = sum(m[0] * m[1] for m in moments) / area
+    spread = sum(m[2] + m[0] * np.outer(m[1] - centre, m[1] - centre) for m in moments) / area
+    axis = np.linalg.eigh(spread)[1][:, 1]
+    axis = -axis if axis[1] > 0 else axis
+    across = np.array([-axis[1], axis[0]])
+    along = [np.stack([(p - centre) @ axis, (p - centre) @ across], axis=1) for p in outline]
+    points = np.concatenate(along)
+    (low, left), (high, right) = points.min(axis=0), points.max(axis=0)
+    stations = high - STATIONS * (high - low)
+    ends = _ends_on_axis(along, low, high)
+    return {
+        "area": float(area),
+        "centre": centre,
+        "axis": axis,
+        "length": float(high - low),
+        "width": float(right - left),
+        "profile": np.array([_extent_at(along, station) for station in stations]),
+        "top": centre + ends[1] * axis,
+        "bottom": centre + ends[0] * axis,
+    }
+
+
+def _moments(polygon: Points) -> tuple[float, Floats, Floats]:
+    """Area, centre and central second moments (2, 2) of a polygon, whichever way round it goes."""
+    middle = polygon.mean(axis=0)
+    x, y = (polygon - middle).T
+    x1, y1 = np.roll(x, -1), np.roll(y, -1)
+    cross = x * y1 - x1 * y
+    area = cross.sum() / 2
+    if abs(area) < 1e-9:
+        return 1e-9, middle, np.eye(2) * 1e-9
+    centre = np.array([((x + x1) * cross).sum(), ((y + y1) * cross).sum()]) / (6 * area)
+    xx = ((x * x + x * x1 + x1 * x1) * cross).sum() / 12 - area * centre[0] ** 2
+    yy = ((y * y + y * y1 + y1 * y1) * cross).sum() / 12 - area * centre[1] ** 2
+    xy = ((x * y1 + 2 * x * y + 2 * x1 * y1 + x1 * y) * cross).sum() / 24 - area * centre[0] * centre[1]
+    sign = np.sign(area)
+    return abs(float(area)), middle + centre, sign * np.array([[xx, xy], [xy, yy]])
+
+
+def _extent_at(along: list[Points], station: float) -> float:
+    """Width of the bone, in its own frame (along, across), where its axis has reached `station`."""
+    hits = np.concatenate([_crossings(polygon, station) for polygon in along])
+    return float(np.ptp(hits)) if hits.size else 0.0
+
+
+def _crossings(polygon: Points, station: float) -> Floats:
+    along, across = polygon.T
+    along1, across1 = np.roll(along, -1), np.roll(across, -1)
+    hit = (along <= station) != (along1 <= station)
+    share = (station - along[hit]) / (along1[hit] - along[hit])
+    crossings: Floats = across[hit] + share * (across1[hit] - across[hit])
+    return crossings
+
+
+def _ends_on_axis(along: list[Points], low: float, high: float) -> tuple[float, float]:
+    """Where the axis itself enters and leaves the bone; the extremes if it never does."""
+    hits = np.concatenate([_crossings(polygon[:, ::-1], 0.0) for polygon in along])
+    return (float(hits.min()), float(hits.max())) if hits.size else (low, high)
+
+
+def largest_loop(polygon: Points) -> float:
+    """Length of the largest loop that an outline ties off where it crosses itself, as a share of its length.
+
+    Of the two loops at a crossing the smaller one counts, so the figure lies between 0 (no crossing) and 0.5.
+    """
+    polygon = polygon[np.any(polygon != np.roll(polygon, 1, axis=0), axis=1)]
+    count = len(polygon)
+    if count < 4:
+        return 0.0
+    step = np.roll(polygon, -1, axis=0) - polygon
+    first, second = _crossing_edges(polygon, step)
+    if not first.size:
+        return 0.0
+    travelled = np.concatenate([[0.0], np.hypot(*step.T).cumsum()])
+    between = travelled[second] - travelled[first + 1]
+    total = travelled[-1]
+    return float(np.minimum(between, total - between).max() / total)
+
+
+def _crossing_edges(polygon: Points, step: Points) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Pairs of edges that properly cross, the earlier first."""
+    other = polygon + step
+    first, second = np.triu_indices(len(polygon), 2)
+    # Only edges whose boxes meet can cross; few do.
+    low, high = np.minimum(polygon, other), np.maximum(polygon, other)
+    near = np.all((low[first] < high[second]) & (low[second] < high[first]), axis=1)
+    first, second = first[near], second[near]
+
+    def side(start: Points, direction: Points, point: Points) -> Floats:
+        to = point - start
+        turn: Floats = direction[:, 0] * to[:, 1] - direction[:, 1] * to[:, 0]
+        return turn
+
+    a = side(polygon[first], step[first], polygon[second]) * side(polygon[first], step[first], other[second])
+    b = side(polygon[second], step[second], polygon[first]) * side(polygon[second], step[second], other[first])
+    cross = (a < 0) & (b < 0)
+    return first[cross], second[cross]
+
+
+def _roughness(polygon: Points) -> float:
+    points = resample(polygon, _SAMPLES) @ np.array([1.0, 1.0j])
+    harmonics = np.fft.fft(points) / _SAMPLES
+    fine = np.abs(np.fft.fftfreq(_SAMPLES, 1 / _SAMPLES)) > _HARMONICS
+    size = np.sqrt(max(cv2.contourArea(polygon.astype(np.float32)), 1.0))
+    return float(np.sqrt((np.abs(harmonics[fine]) ** 2).sum()) / size)
