@@ -75,13 +75,16 @@ def _cones(rng: Rng, body: Body) -> _Cones:
         tip = 1.06 if bone.segment == "distal" else 1.0
         flatness = 1.05 if bone.segment == "metacarpal" else FLATNESS
         add(point(bone.label, 0.0), proximal * f, point(bone.label, tip), distal * f, flatness)
-    web = rng.uniform(7.0, 12.0)
+    # The palm between the metacarpals, the web and the muscles between thumb and index finger, and the thenar.
+    web = rng.uniform(8.0, 12.0)
     for a, b in (("finger-7", "finger-11"), ("finger-11", "finger-15"), ("finger-15", "finger-19")):
         add(point(a, 0.85), web, point(b, 0.85), web, 1.2)
-        add(point(a, 0.4), 12.0, point(b, 0.4), 12.0, 1.1)
-    # The web and the muscles between thumb and index finger, and those of the thenar.
-    add(point("finger-3", 0.55), rng.uniform(9.0, 13.0), point("finger-7", 0.45), 12.0, 1.1)
-    add(point("finger-3", 0.8), rng.uniform(4.0, 9.0), point("finger-7", 0.7), rng.uniform(5.0, 9.0), 0.9)
+        for s in (0.15, 0.4, 0.65):
+            add(point(a, s), 13.0, point(b, s), 13.0, 1.0)
+    for s in (0.1, 0.3, 0.5):
+        add(point("finger-3", s), 14.0, point("finger-7", 0.8 * s), 14.0, 1.0)
+    fold = rng.uniform(0.6, 0.9)
+    add(point("finger-3", fold), rng.uniform(6.0, 11.0), point("finger-7", 0.75 * fold), rng.uniform(8.0, 12.0), 0.9)
     add(point("Trapezium", 0.5), 15.0, point("finger-11", 0.3), 13.0, 1.1)
     add(point("Lunate", 0.5), 17.0, point("Hamate", 0.5), 17.0, 1.05)
     wrist = (point("Scaphoid", 0.3) + point("Triquetrum", 0.3)) / 2.0
