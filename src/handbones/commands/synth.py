@@ -16,6 +16,10 @@ def synth(
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
     test_persons: Annotated[int | None, typer.Option(help="How many of them are test; a quarter unless given.")] = None,
     test_labels: Annotated[bool, typer.Option("--test-labels", help="Write labels of the test split, too.")] = False,
+    defects: Annotated[
+        float,
+        typer.Option(help="Share of pictures to plant known mistakes in; defects.csv lists them."),
+    ] = 0.0,
     size: Annotated[int, typer.Option(help="Side of the pictures, in pixels.")] = 2048,
     preset: Annotated[str, typer.Option(help=f"What they look like: {', '.join(PRESETS)}.")] = "realistic",
     tilted: Annotated[
@@ -38,6 +42,7 @@ def synth(
             settings=settings.with_tilted(tilted),
             test_settings=settings.with_tilted(tilted if test_tilted is None else test_tilted),
             test_labels=test_labels,
+            defects=defects,
             workers=workers,
             progress=progress,
         )
