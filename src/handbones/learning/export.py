@@ -130,21 +130,22 @@ def _convert(network: Network) -> Any:
     from torch.export import Dim  # noqa: PLC0415
 
     rows, columns = Dim("rows", min=4, max=256), Dim("columns", min=4, max=256)
+    example = torch.zeros((2, 1, 256, 192), dtype=torch.uint8)
+    shapes = ({0: Dim("batch", min=1), 2: 32 * rows, 3: 32 * columns},)
     program = torch.onnx.export(
-        network,
-        (torch.zeros((2, 1, 256, 192), dtype=torch.uint8),),
+        torch.export.export(network, (example,), dynamic_shapes=shapes),
         dynamo=True,
         optimize=False,  # it would fold batch normalisation into the weights
         opset_version=OPSET,
         input_names=["pictures"],
         output_names=["logits"],
-        dynamic_shapes=({0: Dim("batch", min=1), 2: 32 * rows, 3: 32 * columns},),
         verbose=False,
     )
     assert program is not None
     model = program.model_proto
     # What is left of torch's shape arithmetic would keep onnxruntime from joining layers: a third of the speed.
-    optimizer.fold_constants(model)
+    # Weights stay what they are.
+    optimizer.fold_constants(model, input_size_limit=64, should_fold=_not_transposed)
     optimizer.remove_unused_nodes(model)
     model.producer_name = "handbones"
     for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input):
@@ -152,6 +153,11 @@ def _convert(network: Network) -> Any:
     for node in model.graph.node:
         node.doc_string = ""
     return model
+
+
+def _not_transposed(node: Any) -> bool | None:
+    """Transposing a weight is left to onnxruntime; None leaves the decision on other nodes to the optimiser."""
+    return False if node.op_type == "Transpose" else None
 
 
 def _store_half(model: Any) -> None:
