@@ -12,13 +12,15 @@ from handbones.anatomy import BONES
 from handbones.recipe import LossSettings
 
 # By the name of the recipe's field. "multilabel": bones overlap, so each is a question of its own.
-_PARTS: dict[str, Callable[[], nn.Module]] = {
+_OF_LOGITS: dict[str, Callable[[], nn.Module]] = {
     "bce": nn.BCEWithLogitsLoss,
-    "dice": lambda: smp.DiceLoss("multilabel"),
-    "jaccard": lambda: smp.JaccardLoss("multilabel"),
     "focal": lambda: smp.FocalLoss("multilabel", gamma=2.0),
-    "tversky": lambda: smp.TverskyLoss("multilabel", alpha=0.3, beta=0.7),
     "lovasz": lambda: smp.LovaszLoss("multilabel", per_image=True),
+}
+_OF_PROBABILITIES: dict[str, Callable[[], nn.Module]] = {
+    "dice": lambda: smp.DiceLoss("multilabel", from_logits=False),
+    "jaccard": lambda: smp.JaccardLoss("multilabel", from_logits=False),
+    "tversky": lambda: smp.TverskyLoss("multilabel", from_logits=False, alpha=0.3, beta=0.7),
 }
 
 
@@ -28,13 +30,17 @@ class SegmentationLoss(nn.Module):
     def __init__(self, settings: LossSettings) -> None:
         super().__init__()
         self.weights = {name: weight for name, weight in settings.model_dump().items() if weight > 0}
-        self.parts = nn.ModuleDict({name: _PARTS[name]() for name in self.weights})
+        self.parts = nn.ModuleDict({name: (_OF_LOGITS | _OF_PROBABILITIES)[name]() for name in self.weights})
 
     def forward(self, logits: Tensor, masks: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of (N, 29, h, w) logits against packed (N, H, W) masks, H / h whole; also each part, unweighted."""
         targets = coverage(masks, masks.shape[-1] // logits.shape[-1])
         logits = logits.float()
-        parts = {name: part(logits, targets) for name, part in self.parts.items()}
+        probabilities = logits.sigmoid()  # once for all parts
+        parts = {
+            name: part(probabilities if name in _OF_PROBABILITIES else logits, targets)
+            for name, part in self.parts.items()
+        }
         total = torch.stack([self.weights[name] * value for name, value in parts.items()]).sum()
         return total, {name: value.detach() for name, value in parts.items()}
 
