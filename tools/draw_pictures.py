@@ -1,6 +1,6 @@
 """Draw the pictures of the documentation into docs/images; they show phantoms only.
 
-    python tools/draw_pictures.py
+python tools/draw_pictures.py
 """
 
 from pathlib import Path

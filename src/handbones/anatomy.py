@@ -103,9 +103,7 @@ def _build() -> tuple[Bone, ...]:
         for label, segment in zip(chain, segments, strict=True):
             name = f"metacarpal {digit}" if segment == "metacarpal" else f"{segment} phalanx of the {finger}"
             colour = _rgb(_DIGIT_HUES[digit], *_SEGMENT_TONES[segment])
-            bones.append(
-                Bone(len(bones), label, name, "fingers", digit, segment, colour, _neighbours(label, chain))
-            )
+            bones.append(Bone(len(bones), label, name, "fingers", digit, segment, colour, _neighbours(label, chain)))
     for label in (*_CARPALS, "Radius", "Ulna"):
         group: Group = "carpals" if label in _CARPALS else "forearm"
         colour = _rgb(*_OTHER_TONES[label])

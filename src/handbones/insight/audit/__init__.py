@@ -1,0 +1,65 @@
+"""Find what is wrong with the labels of a collection, and tell why."""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+
+from handbones.errors import UserError
+from handbones.insight.audit.drawing import drawing_findings
+from handbones.insight.audit.findings import KINDS, Finding, Kind, name_of, ranked, write_exclude, write_findings
+from handbones.insight.audit.geometry import Geometry
+from handbones.insight.audit.people import person_findings
+from handbones.insight.audit.twins import picture_findings
+from handbones.insight.survey import Survey
+
+__all__ = ["KINDS", "Finding", "Kind", "audit", "name_of", "ranked", "write_exclude", "write_findings"]
+
+logger = logging.getLogger(__name__)
+
+
+def audit(survey: Survey, *, seen: Callable[[int], None] | None = None) -> list[Finding]:
+    """All that is suspicious about the cases of a survey, the worst first; no model needed.
+
+    What is usual is learned from the collection itself. With fewer than 20 labelled cases, places and sizes of bones
+    are not judged. `seen` is told of each labelled case that was judged.
+    """
+    findings = list(picture_findings(survey))
+    labelled = survey.labelled
+    if labelled.cases:
+        mirrored = None
+        try:
+            geometry = Geometry(labelled)
+            mirrored = geometry.fit.frames.mirrored
+            findings += geometry.findings(seen)
+        except UserError as error:
+            logger.warning("places and sizes of bones were not judged: %s", error)
+        findings += drawing_findings(labelled, mirrored)
+        bad = {id(found.case) for found in findings if found.gross}
+        findings += person_findings(labelled, np.array([id(case) not in bad for case in labelled.cases]))
+    return ranked(_told_once(findings))
+
+
+def _told_once(findings: list[Finding]) -> list[Finding]:
+    """Leave out what follows from something worse: a bone at the wrong place lies off the edge, too."""
+    worse = {
+        "off-edge": {"misplaced", "size", "side", "swapped", "crossing", "ragged", "doubled"},
+        "ragged": {"crossing", "doubled"},
+        "size": {"crossing"},
+        "misplaced": {"crossing"},
+        "ring": {"side", "misplaced", "size", "off-edge"},
+        "nails": {"side", "off-edge"},
+        "sesamoid": {"side", "size", "off-edge", "crossing", "ragged"},
+    }
+    by_case: dict[int, list[Finding]] = {}
+    for found in findings:
+        by_case.setdefault(id(found.case), []).append(found)
+
+    def explained(found: Finding) -> bool:
+        for other in by_case[id(found.case)]:
+            same = not other.bones or not found.bones or set(other.bones) & set(found.bones)
+            if other.kind in worse.get(found.kind, set()) and same:
+                return True
+        return False
+
+    return [found for found in findings if not explained(found)]

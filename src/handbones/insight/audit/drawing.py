@@ -1,0 +1,160 @@
+"""How outlines are drawn, and whether they lie on what the picture shows."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from handbones.anatomy import ANATOMY, BONES
+from handbones.insight.audit.findings import Finding
+from handbones.insight.audit.geometry import weakness
+from handbones.insight.survey import Survey
+
+Floats = npt.NDArray[np.float64]
+
+LOOP = 0.01
+"""Share of an outline that a loop must tie off to count."""
+RAGGED = 6.0
+"""Standard deviations of the log roughness."""
+BESIDE = 9.0
+"""Standard deviations by which the edge under one outline is weaker than usual."""
+ALL_BESIDE = 6.0
+"""The same for the typical outline of a picture."""
+LOST = 0.5
+"""Where the typical outline has less than this share of the usual edge, the labels are of another picture."""
+SESAMOID = 0.12
+"""Brightness beside the thumb's metacarpal head, of the contrast between bone and soft tissue."""
+NOTCH = 42.0
+"""Degrees of a notch from which the sesamoid counts as drawn."""
+BRIGHT = 0.75
+"""Brightness of something beside a phalanx, of the contrast between bone and soft tissue."""
+BRIGHTER = 8.0
+"""The same over the bone's usual value, in standard deviations."""
+NAILS = 5.0
+"""Standard deviations by which the tissue beside the distal phalanges is brighter than usual."""
+
+_DISTAL = [bone.index for bone in ANATOMY if bone.segment == "distal"]
+
+
+def drawing_findings(survey: Survey, mirrored: npt.NDArray[np.bool_] | None) -> Iterator[Finding]:
+    """Findings about outlines and pictures of labelled cases; `mirrored` tells the left hands from the labels."""
+    weak = weakness(survey.edge("follow"))
+    lost = lost_labels(survey)
+    yield from _sides(survey, mirrored, lost)
+    yield from _crossings(survey)
+    yield from _ragged(survey)
+    yield from _beside_the_edge(survey, weak, lost)
+    yield from _sesamoids(survey)
+    yield from _bright_things(survey, lost)
+
+
+def lost_labels(survey: Survey) -> npt.NDArray[np.bool_]:
+    """(n,) whether the outlines of a picture as a whole lie nowhere near its edges."""
+    follow = survey.edge("follow")
+    usual = np.nanmedian(follow, axis=0)
+    return np.asarray(np.nanmedian(follow / np.maximum(usual, 0.1), axis=1) < LOST)
+
+
+def _sides(survey: Survey, mirrored: npt.NDArray[np.bool_] | None, lost: npt.NDArray[np.bool_]) -> Iterator[Finding]:
+    for hand, (case, facts) in enumerate(zip(survey.cases, survey.facts, strict=True)):
+        labels = facts.side_labels
+        if mirrored is not None:
+            labels = "left" if mirrored[hand] else "right"
+        if labels is None:
+            continue
+        if lost[hand] and facts.side_picture is not None and facts.side_picture != labels:
+            reason = f"The labels are of a {labels} hand, the picture shows a {facts.side_picture} one."
+            yield Finding(case, "side", (), 4.0, reason)
+        elif not lost[hand] and case.side is not None and case.side != labels:
+            reason = f"The file's name says {case.side}, the labels and the picture show a {labels} hand."
+            yield Finding(case, "side", (), 2.0, reason)
+
+
+def _crossings(survey: Survey) -> Iterator[Finding]:
+    loops = np.nan_to_num(survey.shape("loop"))
+    limit = max(LOOP, 2 * float(np.quantile(loops, 0.98)))
+    for hand, bone in np.argwhere(loops > limit):
+        reason = f"The outline of {BONES[bone]} crosses itself and ties off {loops[hand, bone]:.0%} of its length."
+        yield Finding(survey.cases[hand], "crossing", (BONES[bone],), float(loops[hand, bone] / limit), reason)
+
+
+def _ragged(survey: Survey) -> Iterator[Finding]:
+    rough = np.log(np.maximum(survey.shape("roughness"), 1e-5))
+    score = _standard(rough, 0.1) / RAGGED
+    crosses = np.nan_to_num(survey.shape("loop")) > LOOP  # a crossing is rough, too, and told already
+    for hand, bone in np.argwhere((score > 1) & ~crosses):
+        times = np.exp(rough[hand, bone] - np.nanmedian(rough[:, bone]))
+        reason = f"The outline of {BONES[bone]} is {times:.0f} times as rough as usual."
+        yield Finding(survey.cases[hand], "ragged", (BONES[bone],), float(score[hand, bone]), reason)
+
+
+def _beside_the_edge(survey: Survey, weak: Floats, lost: npt.NDArray[np.bool_]) -> Iterator[Finding]:
+    follow, shift = survey.edge("follow"), survey.edge("shift")
+    usual = np.nanmedian(follow, axis=0)
+    whole = np.nanmedian(follow / np.maximum(usual, 0.1), axis=1)
+    spread = max(1.4826 * float(np.nanmedian(np.abs(whole - np.nanmedian(whole)))), 0.01)
+    for hand, case in enumerate(survey.cases):
+        score = (np.nanmedian(whole) - whole[hand]) / spread / ALL_BESIDE
+        if lost[hand] and not _other_hand(survey, hand):
+            yield Finding(case, "off-edge", (), float(score), "The outlines lie nowhere near the edges of the picture.")
+        elif not lost[hand] and score > 1:
+            reason = f"All outlines lie beside the edges: the picture fits better {_way(np.nanmedian(shift[hand], 0))}."
+            yield Finding(case, "off-edge", (), float(score), reason)
+        elif not lost[hand]:
+            for bone in np.flatnonzero(weak[hand] > BESIDE):
+                reason = f"The edge of {BONES[bone]} is {_way(shift[hand, bone])} of its outline."
+                score_of_bone = float(weak[hand, bone] / BESIDE)
+                yield Finding(case, "off-edge", (BONES[bone],), score_of_bone, reason)
+
+
+def _other_hand(survey: Survey, hand: int) -> bool:
+    facts = survey.facts[hand]
+    return facts.side_picture is not None and facts.side_picture != facts.side_labels
+
+
+def _way(shift: Floats) -> str:
+    """A shift in words."""
+    x, y = np.rint(shift).astype(int).tolist()
+    parts = [f"{abs(y)} pixels {'down' if y > 0 else 'up'}"] * (y != 0)
+    parts += [f"{abs(x)} pixels to the {'right' if x > 0 else 'left'}"] * (x != 0)
+    return " and ".join(parts) or "somewhere around"
+
+
+def _sesamoids(survey: Survey) -> Iterator[Finding]:
+    """Only against the habit: where most pictures leave it out, leaving it out is right."""
+    evidence = np.array([facts.sesamoid for facts in survey.facts])
+    left_out = (evidence[:, 0] > SESAMOID) & (evidence[:, 1] < NOTCH)
+    if left_out.mean() > 0.5:
+        return
+    for hand in np.flatnonzero(left_out):
+        reason = (
+            f"Something bright lies beside the head of finger-3; {1 - left_out.mean():.0%} of the labels have it in."
+        )
+        score = float(evidence[hand, 0] / SESAMOID)
+        yield Finding(survey.cases[hand], "sesamoid", ("finger-3",), score, reason)
+
+
+def _bright_things(survey: Survey, lost: npt.NDArray[np.bool_]) -> Iterator[Finding]:
+    bright = survey.edge("bright")
+    standard = _standard(bright, 0.05)
+    for hand, case in enumerate(survey.cases):
+        if lost[hand]:
+            continue
+        score = np.minimum(np.nan_to_num(bright[hand]) / BRIGHT, standard[hand] / BRIGHTER)
+        if score.max() > 1:
+            bone = BONES[int(score.argmax())]
+            reason = f"Something beside {bone} is {bright[hand].max():.1f} times as bright as bone."
+            yield Finding(case, "ring", (bone,), float(score.max()), reason)
+    tips = np.nanmedian(bright[:, _DISTAL], axis=1)
+    score = _standard(tips[:, None], 0.02)[:, 0] / NAILS
+    bones = tuple(BONES[bone] for bone in _DISTAL)
+    for shown in np.flatnonzero((score > 1) & ~lost):
+        reason = f"The tissue beside the finger tips is brighter than usual, by {tips[shown]:.0%} of bone."
+        yield Finding(survey.cases[shown], "nails", bones, float(score[shown]), reason)
+
+
+def _standard(values: Floats, least: float) -> Floats:
+    """Values (n, k) over the median of their column, in robust standard deviations; 0 for NaN."""
+    middle = np.nanmedian(values, axis=0)
+    spread = 1.4826 * np.nanmedian(np.abs(values - middle), axis=0)
+    return np.nan_to_num((values - middle) / np.maximum(spread, least))

@@ -1,0 +1,203 @@
+"""Labels against the shape of a hand: names, places and sizes that do not fit in with the others."""
+
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from handbones.anatomy import ANATOMY, BONES
+from handbones.insight.audit.findings import Finding
+from handbones.insight.audit.model import Fit, HandModel, Hands
+from handbones.insight.shapes import shapes_of
+from handbones.insight.survey import Survey
+from handbones.labels import Labels, load_labels
+
+Floats = npt.NDArray[np.float64]
+
+SCRAMBLED = 8.0
+"""Standard deviations that the typical bone of a hand is off before its labels as a whole are wrong."""
+OFF = 7.0
+"""Standard deviations from the expected place; four times as many where the outline lies on an edge of the picture."""
+SIZE = 7.0
+"""Standard deviations from the expected size; twice as many where the outline lies on an edge of the picture."""
+_FITS = 6.0
+"""Standard deviations within which a bone may be taken for another one."""
+_EDGE = 3.0
+"""Standard deviations by which an edge is weaker than usual before an outline counts as lying off the edge."""
+SPARE = 0.15
+"""A further outline counts from this share of the first one's area."""
+_USUAL = 0.5
+"""Share of the collection that must have a bone before it can be missing."""
+_REVERSED = np.arange(len(BONES))[::-1]
+
+
+class Geometry:
+    """The labelled hands of a survey and a model of them."""
+
+    def __init__(self, survey: Survey) -> None:
+        """Raises `UserError` with too few labelled cases."""
+        self.survey = survey
+        self.hands = Hands.of(*(survey.shape(name) for name in ("centre", "top", "bottom", "area")))
+        self.model = HandModel(self.hands)
+        self.fit: Fit = self.model.fit(self.hands)
+        self.present = ~np.isnan(self.hands.sizes)
+        self.usual = self.present.mean(axis=0)
+        self.weak = weakness(survey.edge("follow")) > _EDGE
+
+    def findings(self, seen: Callable[[int], None] | None = None) -> Iterator[Finding]:
+        """All findings, case by case."""
+        scrambled = np.flatnonzero(self.fit.misfit > SCRAMBLED)
+        turned = {}
+        if scrambled.size:
+            hands = Hands(self.hands.places[scrambled], self.hands.sizes[scrambled])
+            misfit = self.model.fit(hands.relabelled(_REVERSED)).misfit
+            turned = dict(zip(scrambled.tolist(), misfit.tolist(), strict=True))
+        for hand in range(len(self.survey.cases)):
+            yield from self._scrambled(hand, turned[hand]) if hand in turned else self._single(hand)
+            if seen:
+                seen(1)
+
+    def _scrambled(self, hand: int, reversed_misfit: float) -> Iterator[Finding]:
+        score = self.fit.misfit[hand] / SCRAMBLED
+        bones = tuple(label for label, there in zip(BONES, self.present[hand], strict=True) if there)
+        if reversed_misfit < self.fit.misfit[hand] / 4:
+            reason = "Read from the last label to the first, they fit."
+            yield Finding(self.survey.cases[hand], "reversed", bones, score, reason)
+        else:
+            reason = "The places of most bones fit no hand of this collection."
+            yield Finding(self.survey.cases[hand], "swapped", bones, score, reason)
+
+    def _single(self, hand: int) -> Iterator[Finding]:
+        """Findings on single bones; each bone is told of once, under what explains most."""
+        case, facts = self.survey.cases[hand], self.survey.facts[hand]
+        assert facts.shapes is not None
+        told: set[int] = set()
+        for bone in np.flatnonzero((facts.shapes.parts > 1) & (facts.shapes.spare >= SPARE)):
+            found, drawn = self._doubled(hand, int(bone))
+            told |= drawn
+            yield found
+        for gone in self._missing(hand, told):
+            told.add(gone)
+            reason = f"{BONES[gone]} is not drawn; {self.usual[gone]:.0%} of the pictures have it."
+            yield Finding(case, "missing", (BONES[gone],), 3.0, reason)
+        for cycle, score in self._swapped(hand, told):
+            told |= set(cycle)
+            names = tuple(BONES[bone] for bone in cycle)
+            yield Finding(case, "swapped", names, score, f"{_and(names)} bear each other's labels.")
+        yield from self._misplaced(hand, told)
+        yield from self._wrong_size(hand, told)
+
+    def _doubled(self, hand: int, bone: int) -> tuple[Finding, set[int]]:
+        """The finding, and the bones that it explains."""
+        case = self.survey.cases[hand]
+        assert case.labels is not None
+        polygons = load_labels(case.labels).polygons[BONES[bone]]
+        parts = [shapes_of(Labels({BONES[bone]: [polygon]})) for polygon in polygons]
+        off = np.array([self.fit.off_as(hand, s.centre[bone], float(np.log(max(s.area[bone], 1)) / 2)) for s in parts])
+        first = int(off[:, bone].argmin())
+        spare = max((i for i in range(len(parts)) if i != first), key=lambda i: parts[i].area[bone])
+        taken = int(off[spare].argmin())
+        label = BONES[bone]
+        score = 3.0
+        if taken != bone and not self.present[hand, taken] and off[spare, taken] < OFF:
+            reason = f"{label} is drawn twice, the second time over {BONES[taken]}, which is missing."
+            return Finding(case, "doubled", (label, BONES[taken]), score, reason), {bone, taken}
+        apart = np.hypot(*(parts[spare].centre[bone] - parts[first].centre[bone]))
+        where = "at the same place" if apart < 0.5 * parts[first].width[bone] else f"{apart:.0f} pixels away"
+        reason = f"{label} is drawn {len(polygons)} times, again {where}."
+        return Finding(case, "doubled", (label,), score, reason), {bone}
+
+    def _missing(self, hand: int, told: set[int]) -> list[int]:
+        """Bones that the collection draws, whose place is well inside the picture, and that are not there."""
+        facts = self.survey.facts[hand]
+        at = self.fit.expected[hand]
+        size = np.exp(self.fit.expected_size[hand])
+        room = np.minimum(at, np.array([facts.width, facts.height]) - 1 - at).min(axis=1)
+        gone = ~self.present[hand] & (self.usual > _USUAL) & (room > size / 2)
+        return [int(bone) for bone in np.flatnonzero(gone) if int(bone) not in told]
+
+    def _swapped(self, hand: int, told: set[int]) -> Iterator[tuple[list[int], float]]:
+        """Cycles of bones that fit far better under each other's labels, and how far off the worst of them is."""
+        from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 slow to load
+
+        far = np.nan_to_num(self.fit.off[hand]) > OFF
+        wrong = far | (np.nan_to_num(np.abs(self.fit.oversize[hand])) > SIZE)
+        if not far.any():
+            return
+        place, size = self.hands.places[hand], self.hands.sizes[hand]
+        off = np.array([self.fit.off_as(hand, p, float(s)) for p, s in zip(place, size, strict=True)])
+        off = np.where(np.isnan(off), np.inf, off)
+        # What is wrong, and what lies where something wrong would be right.
+        near = (off[wrong] < _FITS).any(axis=0) if wrong.any() else np.zeros(len(BONES), bool)
+        bones = np.array([b for b in np.flatnonzero((wrong | near) & self.present[hand]) if b not in told], int)
+        if len(bones) < 2:
+            return
+        costs = np.minimum(off[np.ix_(bones, bones)], 50.0)
+        taken = bones[linear_sum_assignment(costs)[1]]
+        target = dict(zip(bones.tolist(), taken.tolist(), strict=True))
+        for cycle in _cycles(target):
+            own, other = (np.array([off[b, t] for b, t in pairs]) for pairs in _as_pairs(cycle, target))
+            if other.sum() < 0.4 * own.sum() and other.max() < 2 * _FITS:
+                yield cycle, float(own.max() / OFF)
+
+    def _misplaced(self, hand: int, told: set[int]) -> Iterator[Finding]:
+        facts, case = self.survey.facts[hand], self.survey.cases[hand]
+        for bone in np.argsort(-np.nan_to_num(self.fit.off[hand])):
+            limit = OFF if self.weak[hand, bone] else 4 * OFF
+            if self.present[hand, bone] and int(bone) not in told and self.fit.off[hand, bone] > limit:
+                told.add(int(bone))
+                apart = np.hypot(*(self.hands.places[hand, bone] - self.fit.expected[hand, bone]))
+                place = f"{100 * apart / max(facts.height, facts.width):.1f} % of the picture's side"
+                on = self._lies_on(hand, int(bone))
+                reason = f"{BONES[bone]} lies {place} from where the other bones expect it{on}."
+                yield Finding(case, "misplaced", (BONES[bone],), float(self.fit.off[hand, bone] / limit), reason)
+
+    def _wrong_size(self, hand: int, told: set[int]) -> Iterator[Finding]:
+        case = self.survey.cases[hand]
+        for bone in np.flatnonzero(self.present[hand]):
+            over = self.fit.oversize[hand, bone]
+            limit = SIZE if self.weak[hand, bone] else 2 * SIZE
+            if int(bone) not in told and abs(over) > limit:
+                ratio = np.exp(2 * (self.hands.sizes[hand, bone] - self.fit.expected_size[hand, bone]))
+                reason = f"{BONES[bone]} has {ratio:.2f} times the area that the other bones let expect."
+                yield Finding(case, "size", (BONES[bone],), float(abs(over) / limit), reason)
+
+    def _lies_on(self, hand: int, bone: int) -> str:
+        case = self.survey.cases[hand]
+        assert case.labels is not None
+        centre = tuple(map(float, self.survey.facts[hand].shapes.centre[bone]))  # type: ignore[union-attr]
+        touching = {b.label for b in ANATOMY if b.label == BONES[bone] or BONES[bone] in b.neighbours}
+        for label, polygons in load_labels(case.labels).polygons.items():
+            hit = any(cv2.pointPolygonTest(p.astype(np.float32), centre, False) > 0 for p in polygons)
+            if label not in touching and hit:
+                return f", on {label}"
+        return ""
+
+
+def weakness(follow: Floats) -> Floats:
+    """How much weaker the edge under each outline (n, 29) is than usual for the bone, in standard deviations."""
+    middle = np.nanmedian(follow, axis=0)
+    spread = 1.4826 * np.nanmedian(np.abs(follow - middle), axis=0)
+    return np.nan_to_num((middle - follow) / np.maximum(spread, 0.03))
+
+
+def _cycles(target: dict[int, int]) -> list[list[int]]:
+    """Cycles of length two and more of a permutation."""
+    left, cycles = set(target), []
+    while left:
+        cycle = [left.pop()]
+        while target[cycle[-1]] != cycle[0]:
+            cycle.append(target[cycle[-1]])
+            left.discard(cycle[-1])
+        if len(cycle) > 1:
+            cycles.append(sorted(cycle))
+    return cycles
+
+
+def _as_pairs(cycle: list[int], target: dict[int, int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    return [(b, b) for b in cycle], [(b, target[b]) for b in cycle]
+
+
+def _and(names: tuple[str, ...]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

@@ -1,0 +1,114 @@
+"""The same picture twice, and the same person twice."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from handbones.insight.audit.findings import Finding, name_of
+from handbones.insight.exposure import shrink
+from handbones.insight.survey import Survey
+
+Floats = npt.NDArray[np.float64]
+Gray = npt.NDArray[np.uint8]
+
+ALIKE = 0.7
+"""Correlation of the fine structure of two pictures, after they were laid on each other, from which they are one."""
+_LIKELY = 0.7
+"""Correlation of fingerprints from which two pictures are compared closely."""
+_NEIGHBOURS = 3
+"""Pictures that each one is compared with closely."""
+_CLOSE_UP = 192
+_BLOCK = 1024
+
+
+def picture_findings(survey: Survey) -> Iterator[Finding]:
+    """Pictures that are copies of each other, mirrored ones too, even if scaled, moved or toned a little."""
+    for first, second, correlation, mirrored in copies(survey):
+        one, two = survey.cases[first], survey.cases[second]
+        told, other = (one, two) if (one.split == "train", two.split == "test") == (True, True) else (two, one)
+        leak = one.split != two.split
+        how = "the mirror image of" if mirrored else "the same picture as"
+        reason = (
+            f"It is {how} {name_of(other)}{' of the test' if leak else ''} (fine structure alike by {correlation:.2f})."
+        )
+        yield Finding(told, "leak" if leak else "duplicate", (), correlation / ALIKE, reason, other)
+
+
+def copies(survey: Survey) -> list[tuple[int, int, float, bool]]:
+    """Pairs of pictures that are one: positions, the earlier first, correlation, whether mirrored."""
+    prints = np.array([facts.exposure.fingerprint for facts in survey.facts])
+    if len(prints) < 2:
+        return []
+    pictures: dict[int, Gray] = {}
+
+    def picture(index: int) -> Gray:
+        if index not in pictures:
+            pictures[index] = shrink(survey.facts[index].exposure.small_picture(), _CLOSE_UP)
+        return pictures[index]
+
+    found = []
+    for mirrored in (False, True):
+        for one, two in sorted(_likely(prints, mirrored)):
+            second = picture(two)[:, ::-1] if mirrored else picture(two)
+            correlation = likeness(picture(one), second)
+            if correlation > ALIKE:
+                found.append((one, two, correlation, mirrored))
+    return found
+
+
+def _likely(prints: Gray, mirrored: bool) -> set[tuple[int, int]]:
+    """Pairs worth a closer look: the nearest few of each picture, if they are near."""
+    rows = _fine_prints(prints)
+    columns = _fine_prints(prints[:, :, ::-1]) if mirrored else rows
+    pairs = set()
+    for start in range(0, len(rows), _BLOCK):
+        likeness_of = rows[start : start + _BLOCK] @ columns.T
+        block = np.arange(len(likeness_of))
+        likeness_of[block, start + block] = -1
+        nearest = np.argsort(-likeness_of, axis=1)[:, :_NEIGHBOURS]
+        for row, near in zip(block, nearest, strict=True):
+            pairs |= {
+                (min(start + int(row), int(other)), max(start + int(row), int(other)))
+                for other in near
+                if likeness_of[row, other] > _LIKELY
+            }
+    return pairs
+
+
+def _fine_prints(prints: Gray) -> npt.NDArray[np.float32]:
+    """Fingerprints (n, 48, 48) without their slow changes, as unit vectors."""
+    rows = []
+    for one in prints.astype(np.float32):
+        fine = cv2.GaussianBlur(one, (0, 0), 0.8) - cv2.GaussianBlur(one, (0, 0), 3)
+        fine -= fine.mean()
+        rows.append(fine.ravel() / max(float(np.linalg.norm(fine)), 1e-6))
+    return np.array(rows, np.float32)
+
+
+def likeness(one: Gray, two: Gray) -> float:
+    """Correlation of the fine structure of two small pictures after the second was laid on the first."""
+    if one.shape != two.shape:
+        two = np.asarray(cv2.resize(two, one.shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    a, b = (_fine(picture.astype(np.float32)) for picture in (one, two))
+    window = cv2.createHanningWindow(a.shape[::-1], cv2.CV_32F)
+    (x, y), _ = cv2.phaseCorrelate(a, b, window)
+    b = cv2.warpAffine(
+        b, np.array([[1, 0, x], [0, 1, y]]), a.shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+    margin = max(a.shape) // 24
+    a, b = (_without_peaks(picture[margin:-margin, margin:-margin]) for picture in (a, b))
+    return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-9))
+
+
+def _fine(picture: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    return picture - cv2.GaussianBlur(picture, (0, 0), 2.5)
+
+
+def _without_peaks(fine: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Markers and frames are the same in many pictures and bright: they must not decide."""
+    top = float(np.quantile(np.abs(fine), 0.995))
+    cut = np.clip(fine, -top, top)
+    return np.asarray(cut - cut.mean(), np.float32)
