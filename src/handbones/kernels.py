@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from handbones.inference.masks import Samples
 
 Floats = npt.NDArray[np.float32]
+Bits = npt.NDArray[np.uint16]
+"""bfloat16 numbers, which numpy has not: the upper halves of float32."""
 
 
 def _build_fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
@@ -44,3 +46,38 @@ def enlarge(plane: Floats, rows: "Samples", columns: "Samples") -> Floats:
         for x in range(width):
             result[y, x] = _fma(first[x], first_weight, second[x] * second_weight)
     return result
+
+
+@njit(cache=True, nogil=True)
+def _widen(bits: Bits, wide: npt.NDArray[np.uint32]) -> None:
+    for i in range(len(bits)):
+        wide[i] = np.uint32(bits[i]) << np.uint32(16)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def depthwise_gradient(x: Bits, grad: Bits, stride: int, result: Floats) -> None:
+    """Add to `result` (k, k, C) the gradient of a depthwise convolution's weights, k odd, padding k // 2.
+
+    `x` is its input (N, H, W, C), `grad` the gradient of its output (N, h, w, C); both row by row in memory.
+    """
+    _, height, width, channels = x.shape
+    taps = len(result)
+    grad_bits, x_bits = np.empty(grad.shape[2] * channels, np.uint32), np.empty(width * channels, np.uint32)
+    grad_row, x_row = grad_bits.view(np.float32), x_bits.view(np.float32)
+    for n in range(len(grad)):
+        for i in range(grad.shape[1]):
+            _widen(grad[n, i].reshape(-1), grad_bits)
+            for a in range(taps):
+                y = i * stride + a - taps // 2
+                if not 0 <= y < height:
+                    continue
+                _widen(x[n, y].reshape(-1), x_bits)
+                for j in range(grad.shape[2]):
+                    one = grad_row[j * channels : (j + 1) * channels]
+                    for b in range(taps):
+                        column = j * stride + b - taps // 2
+                        if 0 <= column < width:
+                            other = x_row[column * channels : (column + 1) * channels]
+                            sums = result[a, b]
+                            for c in range(channels):
+                                sums[c] += one[c] * other[c]

@@ -6,8 +6,12 @@ it comes, 3.5 with `keep_memory`, 2.5 with `quicken_depthwise` as well.
 
 import ctypes
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -91,11 +95,36 @@ def _grad_input(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 
 def _grad_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    if weight.shape[-1] > 3:  # quicker in float32, the conversions included
-        grad, x, weight = grad.float(), x.float(), weight.float()
-    padding = [weight.shape[-1] // 2] * 2
+    size = weight.shape[-1]
+    if size > 3:
+        return _grad_large_weight(grad, x, size, stride)
+    padding = [size // 2] * 2
     result = torch.ops.aten.convolution_backward(
         grad, x, weight, None, [stride] * 2, padding, [1, 1], False, [0, 0], len(weight), [False, True, False]
     )
     grad_weight: Tensor = result[1].bfloat16()
     return grad_weight
+
+
+def _grad_large_weight(grad: Tensor, x: Tensor, size: int, stride: int) -> Tensor:
+    """Our own loop, whose time hardly grows with the kernel's size; the pictures are shared among threads."""
+    from handbones.kernels import depthwise_gradient  # noqa: PLC0415 takes a moment to load
+
+    count = min(torch.get_num_threads(), len(x))
+    sums = np.zeros((count, size, size, x.shape[1]), np.float32)
+    parts = zip(_bits(x, count), _bits(grad, count), sums, strict=True)
+    waiting = [_threads(count).submit(depthwise_gradient, one, other, stride, total) for one, other, total in parts]
+    for future in waiting:
+        future.result()
+    return torch.from_numpy(sums.sum(0)).permute(2, 0, 1)[:, None].bfloat16()
+
+
+def _bits(tensor: Tensor, parts: int) -> list[npt.NDArray[np.uint16]]:
+    """A bfloat16 tensor (N, C, H, W) as numpy sees it, (N, H, W, C), in parts of whole pictures."""
+    rows = tensor.permute(0, 2, 3, 1).contiguous()
+    return np.array_split(rows.view(torch.int16).numpy().view(np.uint16), parts)
+
+
+@cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count)
