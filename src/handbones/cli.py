@@ -18,6 +18,7 @@ VERBS = (
     ("demo", "The whole job in minutes, on radiographs that it makes itself."),
     ("synth", "Make a collection of synthetic radiographs with exact labels."),
     ("check", "List what is wrong with a collection, and what it holds."),
+    ("audit", "Find suspicious labels and pictures, ranked, with a picture of each."),
     ("train", "Learn from a collection, from phantoms, or both; leaves a bundle."),
     ("evaluate", "Measure a bundle on labelled radiographs."),
     ("predict", "Find the bones in pictures: submission CSV, label files, overlays."),

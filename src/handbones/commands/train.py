@@ -8,6 +8,7 @@ import typer
 from handbones.collection import open_collection
 from handbones.commands.console import TrainingConsole, need_torch
 from handbones.errors import UsageError
+from handbones.exclusion import exclude as leave_out
 from handbones.recipe import load_recipe
 
 
@@ -25,6 +26,10 @@ def train(
     init: Annotated[Path | None, typer.Option(help="A bundle to start from.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Leave out the cases it names, as audit --write-exclude writes it."),
+    ] = None,
 ) -> None:
     """Learn from a collection, from phantoms, or both; leaves a bundle in OUT/bundle."""
     overrides = list(settings or [])
@@ -43,6 +48,10 @@ def train(
     collection = open_collection(data, strict=not skip_bad) if data is not None else None
     if collection is not None and collection.problems:
         print(f"left out: {len(collection.problems)} cases with problems (handbones check {data} lists them)")
+
+    if exclude is not None and collection is not None:
+        whole, collection = collection, leave_out(collection, exclude)
+        print(f"left out: {len(whole.cases) - len(collection.cases)} cases that {exclude} names")
 
     from handbones.learning.fit import fit  # noqa: PLC0415 loads torch
 

@@ -58,6 +58,8 @@ class Finding:
     reason: str
     other: Case | None = None
     """The second picture, where it takes two."""
+    expected: tuple[float, float, float] | None = None
+    """Where the bone should be: x, y and radius in pixels."""
 
     @property
     def gross(self) -> bool:

@@ -80,7 +80,7 @@ class Geometry:
         for gone in self._missing(hand, told):
             told.add(gone)
             reason = f"{BONES[gone]} is not drawn; {self.usual[gone]:.0%} of the pictures have it."
-            yield Finding(case, "missing", (BONES[gone],), 3.0, reason)
+            yield Finding(case, "missing", (BONES[gone],), 3.0, reason, expected=self._expected(hand, gone))
         for cycle, score in self._swapped(hand, told):
             told |= set(cycle)
             names = tuple(BONES[bone] for bone in cycle)
@@ -151,7 +151,10 @@ class Geometry:
                 place = f"{100 * apart / max(facts.height, facts.width):.1f} % of the picture's side"
                 on = self._lies_on(hand, int(bone))
                 reason = f"{BONES[bone]} lies {place} from where the other bones expect it{on}."
-                yield Finding(case, "misplaced", (BONES[bone],), float(self.fit.off[hand, bone] / limit), reason)
+                score = float(self.fit.off[hand, bone] / limit)
+                yield Finding(
+                    case, "misplaced", (BONES[bone],), score, reason, expected=self._expected(hand, int(bone))
+                )
 
     def _wrong_size(self, hand: int, told: set[int]) -> Iterator[Finding]:
         case = self.survey.cases[hand]
@@ -162,6 +165,11 @@ class Geometry:
                 ratio = np.exp(2 * (self.hands.sizes[hand, bone] - self.fit.expected_size[hand, bone]))
                 reason = f"{BONES[bone]} has {ratio:.2f} times the area that the other bones let expect."
                 yield Finding(case, "size", (BONES[bone],), float(abs(over) / limit), reason)
+
+    def _expected(self, hand: int, bone: int) -> tuple[float, float, float]:
+        """A circle of the expected area at the expected place, in pixels."""
+        x, y = self.fit.expected[hand, bone].tolist()
+        return x, y, float(np.exp(self.fit.expected_size[hand, bone]) / np.sqrt(np.pi))
 
     def _lies_on(self, hand: int, bone: int) -> str:
         case = self.survey.cases[hand]

@@ -1,0 +1,80 @@
+"""`handbones audit`: what is wrong with the labels of a collection."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from handbones.commands.console import counting
+from handbones.commands.looking import Cache, NoCache, SkipBad, Workers, look_at
+from handbones.files import make_folder
+
+if TYPE_CHECKING:
+    from handbones.insight.audit import Finding
+    from handbones.insight.survey import Survey
+
+_SHOWN = 15
+
+
+def audit(
+    data: Annotated[Path, typer.Argument(help="A collection.")],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for findings.csv and audit.html.")] = Path("audit"),
+    write_exclude: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the gross training cases, for train --exclude.")
+    ] = None,
+    bundle: Annotated[
+        list[Path] | None,
+        typer.Option(help="Also compare labels with a model's predictions; repeatable, a run for each fold."),
+    ] = None,
+    pictures: Annotated[int, typer.Option(help="Findings that the page shows in pictures.", min=0)] = 200,
+    device: Annotated[str, typer.Option(help="Of the bundle: auto, cpu or cuda.")] = "auto",
+    backend: Annotated[str, typer.Option(help="Of the bundle: auto, onnxruntime or torch.")] = "auto",
+    cache: Cache = None,
+    no_cache: NoCache = False,
+    workers: Workers = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Find suspicious cases and rank them, with the reason and a picture of each."""
+    from handbones.insight.audit import audit as find  # noqa: PLC0415 loads numba
+    from handbones.insight.audit import findings as written  # noqa: PLC0415
+    from handbones.insight.audit.report import write_report  # noqa: PLC0415
+
+    make_folder(out)
+    collection, survey = look_at(data, cache=cache, no_cache=no_cache, workers=workers, skip_bad=skip_bad)
+    with counting("labelled cases judged", len(survey.labelled.cases)) as progress:
+        findings = find(survey, seen=progress)
+    if bundle:
+        findings = written.ranked([*findings, *_disagreements(survey, bundle, device, backend)])
+    written.write_findings(out / "findings.csv", findings)
+    with counting("findings drawn", min(pictures, len(findings))) as progress:
+        write_report(out / "audit.html", collection.root, findings, len(collection.cases), most=pictures, seen=progress)
+    _show(findings)
+    print(f"written: {out / 'audit.html'}, {out / 'findings.csv'}")
+    if write_exclude is not None:
+        count = written.write_exclude(write_exclude, findings)
+        print(
+            f"written: {write_exclude} with {count} cases: look at them, then handbones train --exclude {write_exclude}"
+        )
+
+
+def _disagreements(survey: "Survey", bundles: list[Path], device: str, backend: str) -> "list[Finding]":
+    from handbones.insight.audit.disagreement import agreement, disagreements, open_judge  # noqa: PLC0415
+
+    cases = survey.labelled.cases
+    judges = [open_judge(path, device, backend) for path in bundles]
+    with counting("cases compared with the model", len(cases)) as progress:
+        return list(disagreements(cases, agreement(cases, judges, seen=progress)))
+
+
+def _show(findings: "list[Finding]") -> None:
+    from handbones.insight.audit import KINDS, name_of  # noqa: PLC0415
+
+    for rank, found in enumerate(findings[:_SHOWN], 1):
+        print(f"{rank:4} {found.kind:12} {name_of(found.case)}: {found.reason}")
+    if len(findings) > _SHOWN:
+        print(f"     and {len(findings) - _SHOWN} more")
+    counts = Counter(found.kind for found in findings)
+    listed = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
+    print(f"{len(findings)} findings" + (f": {listed}" if findings else ""))
