@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from handbones.bundle import packaged_model
 from handbones.collection import open_collection
 from handbones.commands.console import TrainingConsole, need_torch
 from handbones.errors import UsageError
@@ -23,7 +24,7 @@ def train(
     fold: Annotated[int | None, typer.Option(help="The fold that validates (data.fold).")] = None,
     phantoms: Annotated[str | None, typer.Option(help="Preset of phantoms to learn from (phantoms.profile).")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time to train (training.minutes).")] = None,
-    init: Annotated[Path | None, typer.Option(help="A bundle to start from.")] = None,
+    init: Annotated[str | None, typer.Option(help="A bundle to start from; default: the packaged model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
     exclude: Annotated[
@@ -56,10 +57,14 @@ def train(
     from handbones.learning.fit import fit  # noqa: PLC0415 loads torch
 
     with TrainingConsole() as console:
-        outcome = fit(chosen, folder, collection, init=init, resume=resume, watch=console)
+        outcome = fit(chosen, folder, collection, init=_bundle(init), resume=resume, watch=console)
     _say_what_next(folder, outcome.bundle, outcome.interrupted)
     if outcome.interrupted:
         raise KeyboardInterrupt
+
+
+def _bundle(init: str | None) -> Path | None:
+    return packaged_model() if init == "default" else Path(init) if init else None
 
 
 def _say_what_next(folder: Path, bundle: Path, interrupted: bool) -> None:
