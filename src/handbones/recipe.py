@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from handbones.anatomy import BONES, GROUPS
 from handbones.errors import UsageError
 from handbones.files import explain
 from handbones.phantom.settings import PRESETS
@@ -71,6 +72,9 @@ class InputSettings(Settings):
 
     size: Size = setting(512, "longest side of the picture that the network sees", "pixels")
     train_sizes: tuple[Size, ...] = setting((), "sizes to draw a training batch's from; empty: always `size`", "pixels")
+    hand: Literal["auto", "find", "whole"] = setting(
+        "auto", "find the hand first and see it upright and large; auto: only where phantoms taught any picture (wild)"
+    )
     mean: float = setting(0.0, "subtracted from the gray values, which run from 0 to 1", "gray", ge=-10, le=10)
     std: float = setting(1.0, "divides the gray values after that", "gray", gt=0, le=10)
 
@@ -83,6 +87,10 @@ class AugmentSettings(Settings):
     scale: tuple[float, float] = setting((1.0, 1.0), "range of the magnification", "factor")
     shear: float = setting(0.0, "largest shear either way", "degrees", ge=0, le=45)
     translate: Share = setting(0.0, "largest shift either way", "share of the side")
+    perspective: float = setting(
+        0.0, "largest difference of the magnification at opposite borders, either way", "share", ge=0, le=0.5
+    )
+    elastic: float = setting(0.0, "largest shift of a smooth bend, along x and y", "share of the side", ge=0, le=0.04)
     zoom: Share = setting(0.0, "probability to show a square window of the picture instead of all", "probability")
     zoom_window: tuple[Share, Share] = setting((0.5, 1.0), "range of that window's side", "share of the side")
     brightness: Share = setting(0.0, "largest shift of the gray values either way", "share of the range")
@@ -91,6 +99,13 @@ class AugmentSettings(Settings):
     noise: Share = setting(0.0, "largest standard deviation of added noise", "share of the range")
     blur: float = setting(0.0, "largest sigma of a Gaussian blur", "pixels", ge=0, le=10)
     invert: Share = setting(0.0, "probability to swap black and white", "probability")
+    clahe: Share = setting(0.0, "probability to equalise the contrast of each neighbourhood (CLAHE)", "probability")
+    shadow: Share = setting(0.0, "largest darkening or brightening by a coarse shadow", "share of the range")
+    cutouts: int = setting(0, "most boxes that hide something; what they hide stays labelled", "boxes", ge=0, le=32)
+    cutout_side: Share = setting(0.15, "longest side of such a box", "share of the side")
+    collimation: Share = setting(
+        0.0, "probability of shutters at the borders; nothing under them is labelled", "probability"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -99,6 +114,22 @@ class AugmentSettings(Settings):
             if not 0 < low <= high:
                 raise ValueError(f"{name} needs 0 < low <= high, got [{low}, {high}]")
         return self
+
+
+class PatchSettings(Settings):
+    """Training on square parts of the radiographs, as large as prediction sees them; validation is always whole."""
+
+    size: Size | None = setting(None, "side of the patches; null: whole pictures", "pixels")
+    centred: Share = setting(0.5, "part of the patches that have a bone in the middle; the rest lie anywhere", "share")
+    bones: tuple[str, ...] = setting(("carpals",), "which bones: labels, or groups (fingers, carpals, forearm)")
+
+    @field_validator("bones")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in BONES and name not in GROUPS]
+        if unknown or not names:
+            raise ValueError(f"give labels of bones, or groups: {', '.join(GROUPS)}")
+        return names
 
 
 class LossSettings(Settings):
@@ -143,6 +174,9 @@ class TrainingSettings(Settings):
     minutes: float | None = setting(None, "wall-clock time, with validation", "minutes", gt=0)
     batch: int = setting(8, "samples that go through the network at once, on each device", "samples", ge=1)
     accumulate: int = setting(1, "batches that one step of the optimiser sums", "batches", ge=1)
+    patience: int | None = setting(
+        None, "validations in a row without a better Dice that end the training; null: none do", "validations", ge=1
+    )
     seed: int = setting(21, "seed of the weights, the order and the augmentation", ge=0, lt=2**32)
     workers: int | None = setting(None, "processes that prepare samples; null: one a core, up to 8", "processes", ge=0)
     precision: Literal["auto", "32", "bf16", "16"] = setting("auto", "auto: bf16 where the device is made for it")
@@ -150,6 +184,10 @@ class TrainingSettings(Settings):
     compile: bool = setting(False, "torch.compile")
     ema: float | None = setting(None, "decay of averaged weights, which are then the model; null: none", gt=0, lt=1)
     checkpoint_minutes: float = setting(5.0, "time between checkpoints to resume from", "minutes", gt=0)
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = setting(
+        ("tensorboard",),
+        "what else writes the course down, beside history.csv; wandb and mlflow need handbones[tracking]",
+    )
 
     @model_validator(mode="after")
     def _budget(self) -> Self:
@@ -175,7 +213,11 @@ class DataSettings(Settings):
     folds: int = setting(5, "parts that the people are dealt into", "folds", ge=2, le=100)
     fold: int = setting(0, "the part that validates", ge=0)
     stratify: Literal["none", "tilt", "side"] = setting("none", "what the folds have equal shares of")
-    cache: bool = setting(True, "keep decoded pictures on disk, inside the run, while it trains")
+    cache: bool = setting(True, "keep decoded pictures on disk while it trains")
+    cache_folder: str | None = setting(
+        None, "where; it is kept, for other runs too; null: in the run, until it is over"
+    )
+    cache_limit: float | None = setting(None, "what it may take up; pictures beyond are decoded each time", "GB", gt=0)
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:
@@ -206,6 +248,7 @@ class Recipe(Settings):
     network: NetworkSettings = setting(NetworkSettings(), "the network")
     input: InputSettings = setting(InputSettings(), "what the network sees")
     augment: AugmentSettings = setting(AugmentSettings(), "random changes of the training samples")
+    patches: PatchSettings = setting(PatchSettings(), "training on parts of the pictures")
     loss: LossSettings = setting(LossSettings(), "what is made small")
     optimiser: OptimiserSettings = setting(OptimiserSettings(), "how")
     schedule: ScheduleSettings = setting(ScheduleSettings(), "course of the learning rate")
@@ -213,6 +256,20 @@ class Recipe(Settings):
     validation: ValidationSettings = setting(ValidationSettings(), "measuring while training")
     data: DataSettings = setting(DataSettings(), "which cases train and validate")
     phantoms: PhantomSettings = setting(PhantomSettings(), "synthetic radiographs while training")
+
+    @model_validator(mode="after")
+    def _patches_fit(self) -> Self:
+        smallest = min(self.input.train_sizes or (self.input.size,))
+        if self.patches.size is not None and self.patches.size > smallest:
+            raise ValueError(f"patches.size {self.patches.size} is more than the pictures have (input: {smallest})")
+        return self
+
+    @property
+    def hand(self) -> Literal["find", "whole"]:
+        """Whether prediction looks for the hand first, with `auto` decided."""
+        if self.input.hand != "auto":
+            return self.input.hand
+        return "find" if self.phantoms.profile == "wild" else "whole"
 
     def to_yaml(self) -> str:
         """The recipe as YAML, every field written out; `parse_recipe` reads it back."""
@@ -319,7 +376,7 @@ def _explain(error: ValidationError) -> str:
     problem = first["msg"].removeprefix("Value error, ")
     whole = first["type"] in {"missing", "model_type"} or isinstance(first["input"], dict)
     got = "" if whole else f", got {first['input']!r}"
-    return f"{name}: {problem[:1].lower()}{problem[1:]}{got}"
+    return f"{name + ': ' if name else ''}{problem[:1].lower()}{problem[1:]}{got}"
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -9,6 +9,7 @@ import pytest
 import handbones
 from handbones.errors import UsageError, UserError
 from handbones.inference.segmenter import Segmenter
+from handbones.inference.view import Window
 from handbones.radiograph import Radiograph
 
 pytestmark = pytest.mark.train
@@ -23,9 +24,11 @@ def pictures() -> list[np.ndarray]:
 
 def test_backends_agree_and_logits_cover_the_picture(bundle: Path, pictures: list[np.ndarray]) -> None:
     onnx, torch = (Segmenter(bundle, "cpu", backend) for backend in ("onnxruntime", "torch"))
-    for (radiograph, ours), (_, theirs) in zip(onnx.logits_of(pictures), torch.logits_of(pictures), strict=True):
+    both = zip(onnx.answer_many(pictures), torch.answer_many(pictures), strict=True)
+    for (radiograph, [(grid, ours)]), (_, [(_, theirs)]) in both:
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
-        assert abs(ours.shape[1] / ours.shape[2] - radiograph.height / radiograph.width) < 0.6 * radiograph.height
+        assert ours.shape == (29, grid.rows, grid.columns)
+        assert grid.window == Window(0, 0, radiograph.height, radiograph.width)
     found = list(onnx.segment_many(pictures))
     assert [(one.height, one.width) for one in found] == [picture.shape for picture in pictures]
     assert any(one.bones for one in found)
@@ -42,7 +45,7 @@ def test_files_arrays_and_radiographs_are_the_same(bundle: Path, pictures: list[
 
 
 def test_size_and_threshold_can_be_chosen(bundle: Path, pictures: list[np.ndarray]) -> None:
-    radiograph, logits = next(Segmenter(bundle, size=96).logits_of(pictures[:1]))
+    radiograph, [(_, logits)] = next(Segmenter(bundle, size=96).answer_many(pictures[:1]))
     assert logits.shape == (29, 48, 48) and radiograph.height == 64
     few, many = (Segmenter(bundle, threshold=threshold).segment(pictures[0]) for threshold in (0.7, 0.3))
     assert sum(bone.area for bone in few.bones.values()) < sum(bone.area for bone in many.bones.values())
@@ -63,6 +66,8 @@ def test_refusals(bundle: Path, tmp_path: Path) -> None:
         Segmenter(tmp_path, "cpu", "onnxruntime")
     with pytest.raises(UsageError, match="--device tpu"):
         Segmenter(bundle, "tpu")
+    with pytest.raises(UsageError, match="--hand left"):
+        Segmenter(bundle, hand="left")
     (tmp_path / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(UserError, match="not a safetensors file"):
         Segmenter(tmp_path)

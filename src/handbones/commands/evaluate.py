@@ -24,11 +24,14 @@ def evaluate(
     size: Annotated[
         int | None, typer.Option(help="Longest side that the network sees; the recipe's unless given.")
     ] = None,
+    hand: Annotated[
+        str | None, typer.Option(help="find: look for the hand first; whole: see pictures as they are; the recipe's.")
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
 ) -> None:
     """Measure the Dice of a bundle per bone, group and picture, at the pictures' own size."""
     make_folder(out)
-    segmenter = Segmenter(bundle, device, backend, size=size)
+    segmenter = Segmenter(bundle, device, backend, size=size, hand=hand)
     cases = open_collection(data, strict=not skip_bad).labelled
     with counting("pictures", len(cases)) as progress:
         evaluation = measure(segmenter, cases, seen=lambda *_: progress(1))

@@ -24,13 +24,17 @@ def predict(
     size: Annotated[
         int | None, typer.Option(help="Longest side that the network sees; the recipe's unless given.")
     ] = None,
+    hand: Annotated[
+        str | None, typer.Option(help="find: look for the hand first; whole: see pictures as they are; the recipe's.")
+    ] = None,
     overlays: Annotated[bool, typer.Option(help="Write pictures with the bones drawn on them.")] = True,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures with problems.")] = False,
 ) -> None:
     """Find the bones in pictures. Of a collection with a test part, that part alone is predicted."""
-    segmenter = Segmenter(bundle, device, backend, size=size)
+    segmenter = Segmenter(bundle, device, backend, size=size, hand=hand)
     cases = pictures_of(inputs, skip_bad=skip_bad)
     make_folder(out)
+    empty: list[str] = []
     with counting("pictures", len(cases)) as progress, SubmissionWriter(out / "submission.csv") as submission:
         found = segmenter.segment_with(case.image for case in cases)
         for case, (radiograph, segmentation) in zip(cases, found, strict=True):
@@ -38,7 +42,11 @@ def predict(
             write_label_json(out / "labels" / f"{case.stem}.json", segmentation, case.name)
             if overlays:
                 write_overlay(out / "overlays" / f"{case.stem}.png", radiograph.to_uint8(), segmentation, names=True)
+            if segmentation.reason:
+                empty.append(f"{case.image}: {segmentation.reason}")
             progress(1)
+    for line in empty:
+        print(line)
     print(f"{len(cases)} pictures: {out / 'submission.csv'}, {out / 'labels'}" + (f", {out / 'overlays'}" * overlays))
 
 

@@ -38,7 +38,11 @@ class Frame:
             shrinks = picture.shape[0] * picture.shape[1] > self.height * self.width
             method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
             picture = np.asarray(cv2.resize(picture, (self.width, self.height), interpolation=method), np.uint8)
-        return np.pad(picture, ((0, -self.height % _MULTIPLE), (0, -self.width % _MULTIPLE)))
+        return self.pad(picture)
+
+    def pad(self, scaled: Gray) -> Gray:
+        """The canvas of a picture that has its size on it already."""
+        return np.pad(scaled, ((0, -self.height % _MULTIPLE), (0, -self.width % _MULTIPLE)))
 
     def cut(self, logits: Logits) -> Logits:
         """The logits of the picture without those of the padding; (29, height / stride, width / stride)."""

@@ -8,12 +8,14 @@ import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES, Bone
 from handbones.inference.masks import Logits, Mask, Plane, Thresholds, crop_masks, logit_cut, thresholds_of
+from handbones.inference.view import Window
 from handbones.labels import Labels
 from handbones.raster import Packed, Points, outlines
 from handbones.rle import format_runs, runs_of_crop
 
 _TOLERANCE = 0.3
 """Pixels by which an outline may be simplified."""
+NO_HAND = "no hand was found"
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,45 @@ class Segmentation:
     height: int
     width: int
     bones: dict[str, BoneSegment]
+    reason: str = ""
+    """Why no bone was found, where that is known."""
 
     @classmethod
-    def from_logits(cls, logits: Logits, height: int, width: int, threshold: Thresholds = 0.5) -> "Segmentation":
-        """From logits (29, h, w) float32 that cover the picture; raises as `masks.logits_to_rle` does."""
+    def from_logits(
+        cls,
+        logits: Logits,
+        height: int,
+        width: int,
+        threshold: Thresholds = 0.5,
+        window: Window | None = None,
+    ) -> "Segmentation":
+        """From logits (29, h, w) float32 that cover a window of the picture, or all of it.
+
+        Raises as `masks.logits_to_rle` does.
+        """
+        window = window or Window(0, 0, height, width)
         found = {}
-        crops = crop_masks(logits, height, width, threshold)
+        crops = crop_masks(logits, window.height, window.width, threshold)
         cuts = [logit_cut(value) for value in thresholds_of(threshold)]
         for bone, plane, cut, (top, left, mask) in zip(ANATOMY, logits, cuts, crops, strict=True):
             if mask.any():
-                found[bone.label] = BoneSegment(bone, top, left, mask, _confidence(plane, cut))
+                place = window.top + top, window.left + left
+                found[bone.label] = BoneSegment(bone, *place, mask, _confidence(plane, cut))
         return cls(height, width, found)
+
+    @property
+    def found(self) -> bool:
+        """Whether there is any bone."""
+        return bool(self.bones)
+
+    def united(self, *others: "Segmentation") -> "Segmentation":
+        """This and what others say of further parts of the same picture, bone by bone."""
+        parts = [part for part in (self, *others) if part.found]
+        if len(parts) < 2:
+            return parts[0] if parts else self
+        pieces = {label: [p.bones[label] for p in parts if label in p.bones] for label in BONES}
+        bones = {label: _unite(of_bone) for label, of_bone in pieces.items() if of_bone}
+        return Segmentation(self.height, self.width, bones)
 
     def rle(self) -> list[str]:
         """Run lengths of the 29 bones, an empty string for one that was not found."""
@@ -82,6 +112,20 @@ class Segmentation:
     def labels(self) -> Labels:
         """The outlines as labels, in pixels of the picture; holes are filled."""
         return Labels({label: segment.outlines for label, segment in self.bones.items()})
+
+
+def _unite(pieces: list[BoneSegment]) -> BoneSegment:
+    """One segment of several of the same bone; its confidence is their mean, by area."""
+    if len(pieces) == 1:
+        return pieces[0]
+    top, left = min(p.top for p in pieces), min(p.left for p in pieces)
+    bottom, right = max(p.top + p.mask.shape[0] for p in pieces), max(p.left + p.mask.shape[1] for p in pieces)
+    mask = np.zeros((bottom - top, right - left), bool)
+    for piece in pieces:
+        rows, columns = _window(piece)
+        mask[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] |= piece.mask
+    confidence = np.average([p.confidence for p in pieces], weights=[p.area for p in pieces])
+    return BoneSegment(pieces[0].bone, top, left, mask, float(confidence))
 
 
 def _window(segment: BoneSegment) -> tuple[slice, slice]:

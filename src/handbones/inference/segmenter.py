@@ -2,11 +2,11 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +14,20 @@ import numpy.typing as npt
 from handbones.bundle import Bundle, load_bundle
 from handbones.errors import UsageError
 from handbones.inference.backends import open_backend
-from handbones.inference.frame import Frame, Gray, Logits
+from handbones.inference.frame import Gray, Logits
+from handbones.inference.hand import find_hands
 from handbones.inference.masks import Thresholds
-from handbones.inference.segmentation import Segmentation
+from handbones.inference.search import LEAST, Sighting, search
+from handbones.inference.segmentation import NO_HAND, Segmentation
+from handbones.inference.view import Blend, Grid, Rectangle, Tone, View
 from handbones.radiograph import Radiograph, load_radiograph
 
 Picture = str | os.PathLike[str] | npt.NDArray[Any] | Radiograph
 """A file, an array (height, width) or (height, width, 3) uint8 or uint16, or a radiograph."""
+HandPolicy = Literal["find", "whole"]
+"""Look for the hand and see it upright and large, or see the whole picture as it is."""
+Answer = tuple[Grid, Logits]
+"""Logits (29, rows, columns) on a grid over a part of a picture."""
 
 _AHEAD = 4
 """Pictures that are read before their turn."""
@@ -37,16 +44,20 @@ class Segmenter:
         *,
         size: int | None = None,
         threshold: Thresholds | None = None,
+        hand: str | None = None,
     ) -> None:
-        """`bundle` None is the packaged model. `size` (longest side that the network sees, in pixels) and
-        `threshold` (probability) are the recipe's unless given. Raises `UserError` and `UsageError`.
+        """`bundle` None is the packaged model. `size` (longest side that the network sees, in pixels), `threshold`
+        (probability) and `hand` (`find` or `whole`) are the recipe's unless given. Raises `UserError`, `UsageError`.
         """
         if size is not None and size < 32:
             raise UsageError(f"--size {size}: the network needs at least 32 pixels")
+        if hand is not None and hand not in get_args(HandPolicy):
+            raise UsageError(f"--hand {hand}: must be one of {', '.join(get_args(HandPolicy))}")
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         recipe = self.bundle.recipe
         self.size = size or recipe.input.size
         self.stride = recipe.network.stride
+        self.hand = hand or recipe.hand
         self.threshold: Thresholds = recipe.validation.threshold if threshold is None else threshold
         self._run = open_backend(self.bundle, device, backend)
 
@@ -60,27 +71,58 @@ class Segmenter:
 
     def segment_with(self, pictures: Iterable[Picture]) -> Iterator[tuple[Radiograph, Segmentation]]:
         """Each picture, as it was read, with its bones."""
-        for radiograph, logits in self.logits_of(pictures):
-            yield radiograph, Segmentation.from_logits(logits, radiograph.height, radiograph.width, self.threshold)
+        for radiograph, answers in self.answer_many(pictures):
+            yield radiograph, self._conclude(radiograph, answers)
 
-    def logits_of(self, pictures: Iterable[Picture]) -> Iterator[tuple[Radiograph, Logits]]:
-        """Each picture with its logits (29, h, w), which cover it whole."""
+    def answer_many(self, pictures: Iterable[Picture]) -> Iterator[tuple[Radiograph, list[Answer]]]:
+        """Each picture with what the network says of it: one grid of logits, or one for each hand that was found."""
         with ThreadPoolExecutor(max_workers=2) as pool:
-            waiting: deque[Future[tuple[Radiograph, Frame, Gray]]] = deque()
+            waiting: deque[Future[Radiograph]] = deque()
             for picture in pictures:
-                waiting.append(pool.submit(self._prepare, picture))
+                waiting.append(pool.submit(read, picture))
                 if len(waiting) > _AHEAD:
-                    yield self._answer(*waiting.popleft().result())
+                    yield self._answer(waiting.popleft().result())
             while waiting:
-                yield self._answer(*waiting.popleft().result())
+                yield self._answer(waiting.popleft().result())
 
-    def _prepare(self, picture: Picture) -> tuple[Radiograph, Frame, Gray]:
-        radiograph = read(picture)
-        frame = Frame.fit(radiograph.height, radiograph.width, self.size, self.stride)
-        return radiograph, frame, frame.place(radiograph.to_uint8())
+    def _answer(self, radiograph: Radiograph) -> tuple[Radiograph, list[Answer]]:
+        picture = radiograph.to_uint8()
+        if self.hand == "whole":
+            return radiograph, [self._look(picture, Rectangle.whole(*picture.shape))]
+        sightings = search(picture, self._ask, self.stride)
+        answers = (self._look_closer(picture, sighting) for sighting in sightings)
+        return radiograph, [answer for answer in answers if answer]
 
-    def _answer(self, radiograph: Radiograph, frame: Frame, canvas: Gray) -> tuple[Radiograph, Logits]:
-        return radiograph, frame.cut(self._run(canvas[None, None])[0])
+    def _look_closer(self, picture: Gray, sighting: Sighting) -> Answer | None:
+        """A hand that was found, upright and large; None if it then looks like none any more."""
+        for _ in range(2):  # the second time around what is seen only now, if that reaches further
+            rectangle = sighting.rectangle().within(*picture.shape)
+            grid, logits = self._look(picture, rectangle, sighting.tone)
+            hands = find_hands(logits, grid)
+            if not hands or hands[0].score < LEAST:
+                return None
+            sighting = Sighting(hands[0], sighting.tone)
+            if sighting.rectangle().degrees == rectangle.degrees:
+                break
+        return grid, logits
+
+    def _look(self, picture: Gray, rectangle: Rectangle, tone: Tone = "plain") -> Answer:
+        view = View.of(rectangle, picture.shape, self.size, self.stride, tone=tone)
+        blend = Blend(view.grid)
+        for logits in self._ask(picture, [view]):
+            blend.add(view, logits)
+        return blend.grid, blend.logits()
+
+    def _ask(self, picture: Gray, views: Sequence[View]) -> Iterator[Logits]:
+        for view in views:
+            yield self._run(view.see(picture)[None, None])[0]
+
+    def _conclude(self, radiograph: Radiograph, answers: Sequence[Answer]) -> Segmentation:
+        size = radiograph.height, radiograph.width
+        if not answers:
+            return Segmentation(*size, {}, NO_HAND)
+        parts = [Segmentation.from_logits(logits, *size, self.threshold, grid.window) for grid, logits in answers]
+        return parts[0].united(*parts[1:])
 
 
 def segment(picture: Picture, bundle: str | os.PathLike[str] | None = None) -> Segmentation:

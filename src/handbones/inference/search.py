@@ -1,0 +1,94 @@
+"""Finding hands in a picture of which nothing is known: any turn, any size, bones bright or dark, or no hand at all."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from handbones.inference.frame import Gray, Logits
+from handbones.inference.hand import Hand, find_hands
+from handbones.inference.view import Blend, Rectangle, Tone, View
+
+Ask = Callable[[Gray, Sequence[View]], Iterable[Logits]]
+"""What a network says of views of a picture: logits (29, h, w) of each canvas, one after the other."""
+
+COARSE = 256
+"""Longest side that the network sees while it searches, in pixels."""
+_SURE = 14.0
+"""Score from which a hand ends the search; 27 is the best."""
+LEAST = 4.5
+"""Score below which a hand is none."""
+_SECOND = 0.6
+"""Score of a further hand, as a share of the best one's, from which it counts."""
+_APART = 0.5
+"""Distance of two hands' middles, in hand lengths, from which they are two."""
+_LEANING = 30.0
+"""Degrees from the nearest quarter turn from which a hand is set upright; networks learn less than this anyway."""
+_MARGIN = 0.08
+"""Room around the bones, in hand lengths."""
+
+
+class Sighting(NamedTuple):
+    """A hand, and how the picture was looked at when it was seen."""
+
+    hand: Hand
+    tone: Tone
+
+    def rectangle(self) -> Rectangle:
+        """Around the hand, turned as the network should see it: by quarters where that is near enough."""
+        lean = axis(self.hand)
+        quarters = 90.0 * round(lean / 90)
+        return self.hand.rectangle(quarters if abs(lean - quarters) <= _LEANING else lean, _MARGIN)
+
+
+def search(picture: Gray, ask: Ask, stride: int) -> list[Sighting]:
+    """The hands in a picture (height, width), best first; none where nothing looks like one.
+
+    `stride` is that of the network's logits.
+    """
+    seen: list[Sighting] = []
+    for rectangles, tone in _stages(picture.shape[0], picture.shape[1]):
+        views = [View.of(rectangle, picture.shape, COARSE, stride, tone=tone) for rectangle in rectangles]
+        for view, logits in zip(views, ask(picture, views), strict=True):
+            blend = Blend(view.grid)
+            blend.add(view, logits)
+            seen += [Sighting(hand, tone) for hand in find_hands(blend.logits(), view.grid)]
+        seen.sort(key=lambda sighting: -sighting.hand.score)
+        if seen and seen[0].hand.score >= _SURE:
+            break
+    return _distinct([sighting for sighting in seen if sighting.hand.score >= LEAST])
+
+
+def axis(hand: Hand) -> float:
+    """Degrees, clockwise from upright, of the line from the forearm to the fingers; -180 to 180."""
+    forearm = [spot for spot in hand.spots if spot.bone >= 27]
+    if not forearm:
+        return hand.degrees
+    fingers = hand.places()[[7, 8, 9]].mean()
+    line = fingers - np.average([s.place for s in forearm], weights=[s.area for s in forearm])
+    return float(np.degrees(np.angle(line * 1j)))
+
+
+def _stages(height: int, width: int) -> Iterator[tuple[list[Rectangle], Tone]]:
+    """Where to look, the likely first: as it is; turned; inverted; parts, for a small hand on a large film."""
+    turned = [Rectangle.whole(height, width, quarters) for quarters in range(4)]
+    yield turned[:1], "plain"
+    yield turned[1:], "plain"
+    yield turned, "inverted"
+    parts = [
+        Rectangle(x * (width - 1), y * (height - 1), width / 2, height / 2)
+        for y in (0.25, 0.5, 0.75)
+        for x in (0.25, 0.5, 0.75)
+    ]
+    yield parts, "plain"
+
+
+def _distinct(seen: Sequence[Sighting]) -> list[Sighting]:
+    """The best sighting of each hand."""
+    hands: list[Sighting] = []
+    for sighting in seen:
+        hand = sighting.hand
+        near = any(abs(hand.centre - other.centre) < _APART * abs(other.turn) for other, _ in hands)
+        if not near and hand.score >= _SECOND * seen[0].hand.score:
+            hands.append(sighting)
+    return hands

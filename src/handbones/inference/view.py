@@ -1,0 +1,274 @@
+"""Views: what the network sees of a picture, and how its logits come back to the picture.
+
+A view is a rectangle of the picture, turned and mirrored at will, scaled onto the network's canvas. Crops, quarter
+turns, flips, scales and tiles are all views; what they say is averaged on one grid over the picture. Where a view
+only cuts, turns by quarters or mirrors, pixels and logits move without being resampled.
+
+Pixel centres are at integer coordinates, x to the right, y down; angles are clockwise, in degrees.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from handbones.anatomy import BONES
+from handbones.inference.frame import Frame, Gray, Logits
+
+Matrix = npt.NDArray[np.float64]
+"""(3, 3), moves homogeneous points (x, y, 1)."""
+Weights = npt.NDArray[np.float32]
+"""(height, width), how much a view's logits count."""
+
+Span = tuple[slice, slice]
+"""Rows and columns of a grid."""
+Plane = npt.NDArray[Any]
+"""(height, width)."""
+
+Tone = Literal["plain", "inverted", "darker", "lighter"]
+_GRAY = np.arange(256) / 255
+_TONES = {"inverted": 1 - _GRAY, "darker": _GRAY**1.4, "lighter": _GRAY ** (1 / 1.4)}
+_TABLES: dict[str, Gray] = {name: np.rint(255 * tone).astype(np.uint8) for name, tone in _TONES.items()}
+
+_BLUR = 0.25
+"""Standard deviation of a fading view's weights, as a share of its sides."""
+_LEAST = 1e-3
+"""Weight that a fading view keeps in its corners, so that no pixel is without any."""
+_SURE = 20.0
+"""A logit as far as probabilities in float32 go."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Whole pixels of a picture."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, picture: Gray) -> Gray:
+        """What the window shows of a picture (height, width)."""
+        return picture[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """A rectangle on a picture, `degrees` clockwise from upright."""
+
+    x: float
+    y: float
+    """The centre."""
+    width: float
+    height: float
+    """Sides, before it is turned."""
+    degrees: float = 0.0
+
+    @classmethod
+    def whole(cls, height: int, width: int, quarters: int = 0) -> "Rectangle":
+        """All of a picture, seen with its upper side turned by `quarters` times 90 degrees."""
+        sides = (height, width) if quarters % 2 else (width, height)
+        return cls((width - 1) / 2, (height - 1) / 2, *sides, 90.0 * (quarters % 4))
+
+    def within(self, height: int, width: int) -> "Rectangle":
+        """The part of it that a picture (height, width) can fill."""
+        turn = _turn(-self.degrees)[:2, :2]
+        picture = np.array([width, height])
+        middle = turn @ ((picture - 1) / 2 - (self.x, self.y))
+        reach = np.abs(turn) @ picture / 2
+        half = np.array([self.width, self.height]) / 2
+        low, high = np.maximum(-half, middle - reach), np.minimum(half, middle + reach)
+        x, y = turn.T @ (low + high) / 2 + (self.x, self.y)
+        width, height = np.maximum(high - low, 1)
+        return Rectangle(float(x), float(y), float(width), float(height), self.degrees)
+
+    def window(self, height: int, width: int) -> Window:
+        """The pixels of a picture (height, width) around the rectangle; at least one."""
+        reach = np.abs(_turn(self.degrees)[:2, :2]) @ (self.width / 2, self.height / 2)
+        low = np.floor(np.array([self.x, self.y]) - reach + 0.5 + 1e-6)
+        high = np.ceil(np.array([self.x, self.y]) + reach + 0.5 - 1e-6)
+        left, top = (int(v) for v in np.clip(low, 0, (width - 1, height - 1)))
+        right, bottom = (int(v) for v in np.clip(high, (left + 1, top + 1), (width, height)))
+        return Window(top, left, bottom - top, right - left)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells that cover a window of a picture; logits lie on them."""
+
+    window: Window
+    rows: int
+    columns: int
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        """From pixels of the picture to cells."""
+        window = self.window
+        return resizing(window.width, window.height, self.columns, self.rows) @ _shift(-window.left, -window.top)
+
+    def span(self, window: Window) -> Span:
+        """The cells that a part of the window touches."""
+        corners = np.array([[window.left, window.left + window.width], [window.top, window.top + window.height]]) - 0.5
+        low, high = (self.matrix[:2, :2] @ corners + self.matrix[:2, 2:]).T + 0.5
+        left, top = (int(v) for v in np.clip(np.floor(low + 1e-6), 0, None))
+        right, bottom = (int(v) for v in np.minimum(np.ceil(high - 1e-6), (self.columns, self.rows)))
+        return slice(top, bottom), slice(left, right)
+
+    def finer(self, factor: float) -> "Grid":
+        """The same window with more cells."""
+        return Grid(self.window, round(self.rows * factor), round(self.columns * factor))
+
+
+@dataclass(frozen=True)
+class View:
+    """A rectangle of a picture on a network's canvas."""
+
+    window: Window
+    """All pixels of the picture that the canvas shows."""
+    matrix: Matrix
+    """From pixels of the picture to those of the canvas."""
+    frame: Frame
+    """Where on the canvas the rectangle lies: its upper left."""
+    tone: Tone = "plain"
+    fading: bool = False
+    """Whether it counts less towards its borders, as it should where views overlap."""
+    weight: float = 1.0
+
+    @classmethod
+    def of(
+        cls,
+        rectangle: Rectangle,
+        picture: tuple[int, ...],
+        size: int,
+        stride: int,
+        *,
+        mirror: bool = False,
+        tone: Tone = "plain",
+        fading: bool = False,
+        weight: float = 1.0,
+    ) -> "View":
+        """The view of a rectangle of a picture (height, width), its longest side `size` pixels on the canvas."""
+        window = rectangle.window(*picture[:2])
+        frame = Frame.fit(max(1, round(rectangle.height)), max(1, round(rectangle.width)), size, stride)
+        upright = _shift((rectangle.width - 1) / 2, (rectangle.height - 1) / 2) @ _turn(-rectangle.degrees)
+        matrix = upright @ _shift(-rectangle.x, -rectangle.y)
+        matrix = resizing(rectangle.width, rectangle.height, frame.width, frame.height) @ matrix
+        if mirror:
+            matrix = np.diag([-1.0, 1.0, 1.0]) @ matrix
+            matrix[0, 2] += frame.width - 1
+        return cls(window, matrix, frame, tone, fading, weight)
+
+    def see(self, picture: Gray) -> Gray:
+        """The canvas of a picture (height, width): averages over areas, linear where it grows, black around it."""
+        part = self.window.cut(picture)
+        # First to its size on the canvas, along its own sides; only then turned.
+        x, y = np.linalg.norm(self.matrix[:2, :2], axis=0)
+        height, width = max(1, round(self.window.height * y)), max(1, round(self.window.width * x))
+        if part.shape != (height, width):
+            how = cv2.INTER_AREA if height * width < part.size else cv2.INTER_LINEAR
+            part = np.asarray(cv2.resize(part, (width, height), interpolation=how), np.uint8)
+        rest = self.matrix @ np.linalg.inv(Grid(self.window, height, width).matrix)
+        canvas = _moved(part, rest, self.frame.height, self.frame.width)
+        if self.tone != "plain":
+            canvas = _TABLES[self.tone][canvas]
+        return self.frame.pad(canvas)
+
+    @property
+    def grid(self) -> Grid:
+        """Upright cells over the view's window, as dense as its logits."""
+        x, y = np.linalg.norm(self.matrix[:2, :2], axis=0) / self.frame.stride
+        return Grid(self.window, max(1, round(self.window.height * y)), max(1, round(self.window.width * x)))
+
+    def onto(self, grid: Grid, logits: Logits) -> tuple[Span, Logits, Weights]:
+        """The part of a grid that the view reaches, and the canvas's logits (29, h, w) on it with their weights."""
+        logits = self.frame.cut(logits)
+        _, height, width = logits.shape
+        span = grid.span(self.window)
+        rows, columns = (part.stop - part.start for part in span)
+        cells = _shift(-span[1].start, -span[0].start) @ grid.matrix @ np.linalg.inv(self.matrix)
+        cells = cells @ np.linalg.inv(_scale(1 / self.frame.stride))
+        weights = self.weight * (_fading(height, width) if self.fading else np.ones((height, width), np.float32))
+        moved = [_moved(plane, cells, rows, columns, cv2.BORDER_REPLICATE) for plane in logits]
+        return span, np.stack(moved), _moved(weights, cells, rows, columns)
+
+
+class Blend:
+    """The weighted mean of what views say, on one grid; views are added one by one and need not be kept."""
+
+    def __init__(self, grid: Grid, *, probability: bool = False) -> None:
+        """The mean is taken of logits, or of probabilities."""
+        self.grid = grid
+        self._probability = probability
+        self._sum = np.zeros((len(BONES), grid.rows, grid.columns), np.float32)
+        self._weights = np.zeros((grid.rows, grid.columns), np.float32)
+
+    def add(self, view: View, logits: Logits) -> None:
+        """Add what a view's canvas was answered, logits (29, h, w)."""
+        (rows, columns), values, weights = view.onto(self.grid, logits)
+        if self._probability:
+            values = probabilities(values)
+        values *= weights
+        self._sum[:, rows, columns] += values
+        self._weights[rows, columns] += weights
+
+    def logits(self) -> Logits:
+        """The mean (29, rows, columns); surely no bone where no view reaches."""
+        unseen = self._weights <= 0
+        mean: Logits = self._sum / (self._weights + unseen)
+        if self._probability:
+            sure = np.float32(1 / (1 + np.exp(_SURE)))
+            np.clip(mean, sure, 1 - np.finfo(np.float32).eps, out=mean)
+            np.log(mean / (1 - mean), out=mean)
+        mean[:, unseen] = -_SURE
+        return mean
+
+
+def resizing(from_width: float, from_height: float, to_width: float, to_height: float) -> Matrix:
+    """The map of a resize: borders onto borders."""
+    x, y = to_width / from_width, to_height / from_height
+    return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1]])
+
+
+def _scale(factor: float) -> Matrix:
+    return resizing(1, 1, factor, factor)
+
+
+def _shift(x: float, y: float) -> Matrix:
+    return np.array([[1.0, 0, x], [0, 1.0, y], [0, 0, 1]])
+
+
+def _turn(degrees: float) -> Matrix:
+    """A turn about the origin; exact for quarters."""
+    cosine, sine = np.round([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], 12)
+    return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+
+
+def probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The sigmoid, in float32."""
+    with np.errstate(over="ignore"):
+        result: npt.NDArray[np.float32] = (1 / (1 + np.exp(-logits))).astype(np.float32, copy=False)
+    return result
+
+
+def _fading(height: int, width: int) -> Weights:
+    """Weights that fall off from the middle as a Gaussian."""
+    down, across = (np.exp(-0.5 * ((np.arange(n) + 0.5) / n - 0.5) ** 2 / _BLUR**2) for n in (height, width))
+    weights: Weights = np.maximum(np.outer(down, across), _LEAST).astype(np.float32)
+    return weights
+
+
+def _moved(plane: Plane, matrix: Matrix, rows: int, columns: int, border: int = cv2.BORDER_CONSTANT) -> Plane:
+    """A plane under an affine map, (rows, columns); exactly where the map only turns by quarters or mirrors."""
+    swapped = abs(matrix[0, 0]) < 0.5
+    exact = plane.T if swapped else plane
+    x, y = (matrix[0, 1], matrix[1, 0]) if swapped else (matrix[0, 0], matrix[1, 1])
+    wanted = np.zeros((2, 3))
+    wanted[[0, 1], [1, 0] if swapped else [0, 1]] = np.sign([x, y])
+    wanted[:, 2] = [(columns - 1) * (x < 0), (rows - 1) * (y < 0)]
+    if exact.shape == (rows, columns) and np.allclose(matrix[:2], wanted, atol=1e-6):
+        return exact[:: int(np.sign(y)), :: int(np.sign(x))]
+    moved = cv2.warpAffine(plane, matrix[:2], (columns, rows), flags=cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(moved, plane.dtype)

@@ -1,0 +1,108 @@
+"""Hands are found from their bones, wherever they lie, and only hands are."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from handbones.anatomy import BONES
+from handbones.inference.hand import find_hands
+from handbones.inference.search import Ask, Sighting, axis, search
+from handbones.inference.view import Grid, Tone, View, Window
+from handbones.labels import unpack
+from handbones.phantom.make import draw
+from handbones.phantom.settings import CLEAN
+from handbones.raster import Packed
+
+SIZE = 256
+
+
+@pytest.fixture(scope="module")
+def hand() -> Packed:
+    """A right hand of (256, 256), fingers up, its wrist straight."""
+    rng = np.random.default_rng(3)
+    return draw(rng, CLEAN.with_tilted(0.0), SIZE, SIZE, side="right").packed
+
+
+def logits_of(packed: Packed) -> np.ndarray:
+    return np.where(unpack(packed)[:, ::2, ::2], np.float32(4), np.float32(-8))
+
+
+def grid_of(packed: Packed) -> Grid:
+    height, width = packed.shape
+    return Grid(Window(0, 0, height, width), height // 2, width // 2)
+
+
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize("mirror", [False, True])
+def test_turn_and_side_are_told(hand: Packed, quarters: int, mirror: bool) -> None:
+    picture = np.rot90(hand[:, ::-1] if mirror else hand, -quarters)
+    best, *others = find_hands(logits_of(picture), grid_of(picture))
+    assert not others
+    assert best.score > 24 and {spot.bone for spot in best.spots} >= {27, 28}
+    assert abs((best.degrees - 90 * quarters + 180) % 360 - 180) < 15
+    assert abs((axis(best) - 90 * quarters + 180) % 360 - 180) < 15
+    assert best.mirrored == mirror
+
+
+def test_the_rectangle_holds_all_bones(hand: Packed) -> None:
+    best = find_hands(logits_of(hand), grid_of(hand))[0]
+    for degrees in (0, 40):
+        rectangle = best.rectangle(degrees, 0.02)
+        view = View.of(rectangle, hand.shape, SIZE, 2)
+        seen = view.see((hand > 0).astype(np.uint8) * 255)
+        assert (seen > 127).sum() == pytest.approx((hand > 0).sum() * abs(np.linalg.det(view.matrix[:2, :2])), rel=0.03)
+
+
+def test_two_hands_are_two(hand: Packed) -> None:
+    picture = np.concatenate([hand, hand[:, ::-1]], axis=1)
+    hands = find_hands(logits_of(picture), grid_of(picture))
+    assert [found.mirrored for found in sorted(hands, key=lambda found: found.centre.real)] == [False, True]
+    assert len(hands) == 2 and all(found.score > 24 for found in hands)
+
+
+def test_misplaced_bones_do_not_count(hand: Packed) -> None:
+    logits = logits_of(hand)
+    good = find_hands(logits, grid_of(hand))[0].score
+    shuffled = logits[np.random.default_rng(0).permutation(29)]
+    assert max((found.score for found in find_hands(shuffled, grid_of(hand))), default=0) < 8
+    moved = logits.copy()
+    moved[BONES.index("finger-7")] = np.roll(logits[BONES.index("finger-7")], 60, axis=1)
+    assert find_hands(moved, grid_of(hand))[0].score == pytest.approx(good - 0.98, abs=0.05)
+
+
+def network_that_knows(truth: Packed, quarters: int, tone: Tone) -> Ask:
+    """Sees the bones of pictures that are turned and toned like this, and nothing in others."""
+
+    def ask(_: np.ndarray, views: Sequence[View]) -> Iterator[np.ndarray]:
+        for view in views:
+            turn = -np.degrees(np.arctan2(view.matrix[1, 0], view.matrix[0, 0]))
+            bones = [replace(view, tone="plain").see(plane * 255)[::2, ::2] > 127 for plane in unpack(truth)]
+            sees = round(turn) % 360 == 90 * quarters and view.tone == tone
+            yield np.where(np.stack(bones) & sees, np.float32(4), np.float32(-8))
+
+    return ask
+
+
+@pytest.mark.parametrize(("quarters", "tone"), [(0, "plain"), (3, "plain"), (0, "inverted"), (2, "inverted")])
+def test_the_search_turns_and_inverts(hand: Packed, quarters: int, tone: Tone) -> None:
+    truth = np.ascontiguousarray(np.rot90(hand, -quarters))
+    [sighting] = search(np.zeros(truth.shape, np.uint8), network_that_knows(truth, quarters, tone), 2)
+    assert sighting.tone == tone
+    assert sighting.rectangle().degrees % 360 == 90 * quarters
+
+
+def test_nothing_is_nothing() -> None:
+    empty = np.zeros((256, 256), np.uint32)
+    assert search(empty.astype(np.uint8), network_that_knows(empty, 0, "plain"), 2) == []
+
+
+def test_a_leaning_hand_is_set_upright(hand: Packed) -> None:
+    best = find_hands(logits_of(hand), grid_of(hand))[0]
+    for lean, wanted in ((10, 0), (45, 45), (100, 90)):
+        leaning = type(best)(best.turn * np.exp(1j * np.radians(lean - axis(best))), best.centre, best.mirrored,
+                             [s for s in best.spots if s.bone < 27])  # fmt: skip
+        offset = axis(leaning) - lean
+        assert abs(offset) < 20
+        assert Sighting(leaning, "plain").rectangle().degrees == pytest.approx(wanted, abs=abs(offset) + 1)
