@@ -5,6 +5,7 @@ included), for any float vertices, so nothing is lost by moving vertices before 
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -22,17 +23,53 @@ Packed = npt.NDArray[np.uint32]
 _DIAMOND = np.array([(1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0)])
 
 
-def rasterise(polygons: Sequence[Sequence[Points]], height: int, width: int) -> Packed:
+class Outlines(NamedTuple):
+    """All polygons of a radiograph in three flat arrays."""
+
+    points: Points
+    """(n, 2), polygon after polygon."""
+    sizes: npt.NDArray[np.int64]
+    """Points of each polygon, at least 3."""
+    bones: npt.NDArray[np.int64]
+    """Number of each polygon's bone, ascending."""
+
+    @classmethod
+    def of(cls, polygons: Sequence[Sequence[Points]]) -> Self:
+        """From a list of polygons for each bone, in the official order; those of fewer than 3 points are left out."""
+        pairs = [(bone, polygon) for bone, of_bone in enumerate(polygons) for polygon in of_bone if len(polygon) > 2]
+        points = np.concatenate([np.empty((0, 2)), *(polygon for _, polygon in pairs)])
+        sizes = np.array([len(polygon) for _, polygon in pairs], np.int64)
+        return cls(points, sizes, np.array([bone for bone, _ in pairs], np.int64))
+
+    def following(self) -> npt.NDArray[np.int64]:
+        """For each point the number of the next one round its polygon."""
+        following = np.arange(1, len(self.points) + 1)
+        ends = np.cumsum(self.sizes)
+        following[ends - 1] = ends - self.sizes
+        return following
+
+    def subdivide(self, longest: float) -> "Outlines":
+        """The same outlines, with points added so that no edge is longer than `longest`."""
+        along = self.points[self.following()] - self.points
+        pieces = np.maximum(1, np.ceil(np.hypot(*along.T) / longest)).astype(np.int64)
+        edge = np.repeat(np.arange(len(along)), pieces)
+        part = np.arange(len(edge)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        points = self.points[edge] + along[edge] * (part / pieces[edge])[:, None]
+        polygon = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        return Outlines(points, np.bincount(polygon[edge], minlength=len(self.sizes)), self.bones)
+
+
+def rasterise(polygons: Sequence[Sequence[Points]] | Outlines, height: int, width: int) -> Packed:
     """Draw the polygons of every bone (a list of lists in the official order) into packed words.
 
     Polygons of one bone are united, whichever way round they go; inside is where the winding number is not nought.
     Parts outside the picture are cut off.
     """
+    outlines = polygons if isinstance(polygons, Outlines) else Outlines.of(polygons)
     words = np.zeros((height, width), np.uint32)
-    pairs = [(bone, polygon) for bone, of_bone in enumerate(polygons) for polygon in of_bone if len(polygon) > 2]
-    if not pairs or not words.size:
+    if not len(outlines.sizes) or not words.size:
         return words
-    ends, column = np.divmod(_run_ends(_crossings(pairs, height, width)), width + 1)
+    ends, column = np.divmod(_run_ends(_crossings(outlines, height, width)), width + 1)
     bone, row = np.divmod(ends, height)
     if bone.size == 0:
         return words
@@ -45,17 +82,16 @@ def rasterise(polygons: Sequence[Sequence[Points]], height: int, width: int) -> 
     return words
 
 
-def _crossings(pairs: list[tuple[int, Points]], height: int, width: int) -> npt.NDArray[np.int64]:
+def _crossings(outlines: Outlines, height: int, width: int) -> npt.NDArray[np.int64]:
     """Where edges cross the rows of pixel centres, sorted, one number each.
 
     It holds, from the highest digit on: bone, row, first column at or after the crossing (0 to `width`), and 1 for
     a crossing downwards, in the sense of a polygon that goes round clockwise, or 0 for upwards.
     """
-    sizes = np.array([len(polygon) for _, polygon in pairs])
+    sizes = outlines.sizes
     starts = np.cumsum(sizes) - sizes
-    x0, y0 = np.concatenate([polygon for _, polygon in pairs]).T
-    following = np.arange(1, len(x0) + 1)
-    following[starts + sizes - 1] = starts
+    x0, y0 = outlines.points.T
+    following = outlines.following()
     x1, y1 = x0[following], y0[following]
     clockwise = np.add.reduceat(x0 * y1 - x1 * y0, starts) >= 0
 
@@ -66,8 +102,8 @@ def _crossings(pairs: list[tuple[int, Points]], height: int, width: int) -> npt.
     with np.errstate(divide="ignore", invalid="ignore"):  # level edges cross no row
         slope = (x1 - x0) / (y1 - y0)
     x = x0[edge] + (row - y0[edge]) * slope[edge]
-    polygon = np.repeat(np.arange(len(pairs)), sizes)[edge]
-    bone = np.array([index for index, _ in pairs])[polygon]
+    polygon = np.repeat(np.arange(len(sizes)), sizes)[edge]
+    bone = outlines.bones[polygon]
     down = (y1[edge] > y0[edge]) == clockwise[polygon]
     column = np.clip(np.ceil(x), 0, width).astype(np.int64)
     place = (bone * height + row) * (width + 1) + column

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from handbones.collection import open_collection
 from handbones.inference.frame import Frame
-from handbones.learning.dataset import PictureCache
+from handbones.learning.cache import PictureCache
 from handbones.learning.validation import Item, ValidationSet, score, validate, validation_loader
 from handbones.metric import dice
 from handbones.recipe import load_recipe

@@ -1,52 +1,19 @@
-"""Random changes of a training sample: one warp for pixels and polygons, then changes of the gray values.
+"""Random warps of a training sample, and which part of the warped picture is shown."""
 
-The pixels of the original are resampled once, straight to the network's size; polygons go through the same map and
-become masks only afterwards, so an augmented mask is as sharp as any.
-"""
-
-from dataclasses import dataclass
-
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handbones.labels import Points
-from handbones.recipe import AugmentSettings
+from handbones.anatomy import ANATOMY
+from handbones.labels import Packed
+from handbones.learning.gray import change_gray, collimate
+from handbones.learning.warp import Bend, Gray, Matrix, Warp, resizing
+from handbones.raster import Outlines
+from handbones.recipe import AugmentSettings, PatchSettings
 
-Gray = npt.NDArray[np.uint8]
-"""(height, width) uint8."""
-Matrix = npt.NDArray[np.float64]
-"""(3, 3), moves homogeneous points (x, y, 1)."""
+__all__ = ["Gray", "Warp", "change_gray", "collimate", "cut_patch", "draw_patch", "draw_warp", "resizing"]
 
-
-@dataclass(frozen=True)
-class Warp:
-    """A map from the pixels of a picture to those of a canvas, affine."""
-
-    matrix: Matrix
-    height: int
-    """Rows of the canvas."""
-    width: int
-    """Columns of the canvas."""
-
-    def points(self, points: Points) -> Points:
-        """Points (n, 2) of the picture, on the canvas."""
-        moved: Points = points @ self.matrix[:2, :2].T + self.matrix[:2, 2]
-        return moved
-
-    def pixels(self, picture: Gray) -> Gray:
-        """The canvas (height, width), black where the picture does not reach."""
-        matrix = self.matrix
-        magnification = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-        if magnification < 1:
-            # Average over areas first, or fine structure would turn into false patterns.
-            height, width = (max(1, round(side * magnification)) for side in picture.shape)
-            matrix = matrix @ np.linalg.inv(resizing(picture.shape[1], picture.shape[0], width, height))
-            picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-        if picture.shape == (self.height, self.width) and np.allclose(matrix, np.eye(3), atol=1e-6):
-            return picture
-        canvas = cv2.warpAffine(picture, matrix[:2], (self.width, self.height), flags=cv2.INTER_LINEAR)
-        return np.asarray(canvas, np.uint8)
+_CELLS = 5
+"""Cells of a bend along a side: coarse enough to bend bones instead of crumpling them."""
 
 
 def draw_warp(rng: np.random.Generator, height: int, width: int, size: int, settings: AugmentSettings) -> Warp:
@@ -62,25 +29,55 @@ def draw_warp(rng: np.random.Generator, height: int, width: int, size: int, sett
     centre = size * np.array([width, height]) / (2 * longest) - 0.5
     matrix = _shift(centre) @ _shape(rng, settings) @ _shift(-centre) @ matrix
     matrix = _shift(rng.uniform(-1, 1, 2) * settings.translate * size) @ matrix
-    return Warp(matrix, size, size)
+    if settings.perspective:
+        tilt = np.eye(3)
+        tilt[2, :2] = rng.uniform(-1, 1, 2) * settings.perspective / size
+        matrix = _shift(centre) @ tilt @ _shift(-centre) @ matrix
+    bend = Bend.draw(rng, settings.elastic * size, _CELLS, size) if settings.elastic else None
+    return Warp(matrix, size, size, bend)
 
 
-def resizing(from_width: int, from_height: int, to_width: int, to_height: int) -> Matrix:
-    """The map of a resize: borders onto borders, with pixel centres at integers."""
-    x, y = to_width / from_width, to_height / from_height
-    return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1]])
+def draw_patch(rng: np.random.Generator, warp: Warp, outlines: Outlines, settings: PatchSettings) -> Warp:
+    """The same map for a patch of its canvas; `outlines` are those of the picture."""
+    assert settings.size is not None
+    middle = None
+    if rng.random() < settings.centred:
+        wanted = np.flatnonzero(np.isin(outlines.bones, _numbers(settings)))
+        if len(wanted):
+            which = int(rng.choice(wanted))
+            start = int(outlines.sizes[:which].sum())
+            polygon = warp.points(outlines.points[start : start + outlines.sizes[which]])
+            middle = (polygon.min(axis=0) + polygon.max(axis=0)) / 2
+    left, top = _corner(rng, middle, (warp.height, warp.width), settings.size)
+    return warp.window(left, top, settings.size, settings.size)
 
 
-def change_gray(rng: np.random.Generator, picture: Gray, settings: AugmentSettings) -> Gray:
-    """Blur, brightness, contrast, gamma, inversion and noise, drawn at random, in this order."""
-    sigma = rng.uniform(0, settings.blur) if settings.blur else 0.0
-    if sigma > 0.3:  # less than that moves no gray value
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)
-    picture = _tones(rng, settings)[picture]
-    if settings.noise:
-        noise = rng.standard_normal(picture.shape, np.float32) * np.float32(rng.uniform(0, 255 * settings.noise))
-        picture = np.asarray(cv2.add(picture, noise, dtype=cv2.CV_8U), np.uint8)
-    return picture
+def cut_patch(rng: np.random.Generator, picture: Gray, masks: Packed, settings: PatchSettings) -> tuple[Gray, Packed]:
+    """A patch of a picture that is drawn already."""
+    assert settings.size is not None
+    middle = None
+    if rng.random() < settings.centred:
+        bit = np.uint32(1 << int(rng.choice(_numbers(settings))))
+        rows, columns = np.nonzero(masks & bit)
+        if len(rows):
+            middle = np.array([columns.mean(), rows.mean()])
+    left, top = _corner(rng, middle, picture.shape, settings.size)
+    part = slice(top, top + settings.size), slice(left, left + settings.size)
+    return picture[part], masks[part]
+
+
+def _numbers(settings: PatchSettings) -> list[int]:
+    return [bone.index for bone in ANATOMY if bone.label in settings.bones or bone.group in settings.bones]
+
+
+def _corner(
+    rng: np.random.Generator, middle: npt.NDArray[np.float64] | None, shape: tuple[int, ...], size: int
+) -> tuple[int, int]:
+    """Left and top of a window in the canvas: anywhere, or around a middle (x, y), give or take a quarter."""
+    room = np.array([shape[1] - size, shape[0] - size])
+    corner = rng.random(2) * (room + 1) if middle is None else middle + (rng.uniform(-0.25, 0.25, 2) - 0.5) * size
+    left, top = np.clip(np.floor(corner), 0, room).astype(int).tolist()
+    return left, top
 
 
 def _shift(by: npt.NDArray[np.float64]) -> Matrix:
@@ -109,15 +106,3 @@ def _zoom(rng: np.random.Generator, height: int, width: int, size: int, window: 
     reach = np.maximum(np.array([width, height]) / max(height, width) - side, 0)
     corner = rng.random(2) * reach * size - 0.5
     return _shift(np.array([-0.5, -0.5])) @ np.diag([1 / side, 1 / side, 1]) @ _shift(-corner)
-
-
-def _tones(rng: np.random.Generator, settings: AugmentSettings) -> Gray:
-    """What becomes of the 256 gray values."""
-    gray = np.linspace(0, 1, 256)
-    gray = gray ** np.exp2(rng.uniform(-1, 1) * settings.gamma)
-    gray = (gray - 0.5) * (1 + rng.uniform(-1, 1) * settings.contrast) + 0.5
-    gray = gray + rng.uniform(-1, 1) * settings.brightness
-    if rng.random() < settings.invert:
-        gray = 1 - gray
-    tones: Gray = np.rint(255 * np.clip(gray, 0, 1)).astype(np.uint8)
-    return tones

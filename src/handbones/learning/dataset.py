@@ -4,12 +4,10 @@ Everything random about a sample is drawn from the recipe's seed and the sample'
 is the same whatever the number of worker processes, and one that is resumed goes on with the samples that were due.
 """
 
-import hashlib
 import itertools
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -20,10 +18,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from handbones.collection import Case
-from handbones.files import atomic_path
-from handbones.labels import Packed, Points, grow, load_labels, rasterise
-from handbones.learning.augmentation import Gray, change_gray, draw_warp
+from handbones.labels import Packed, grow, load_labels, rasterise
+from handbones.learning.augmentation import Gray, change_gray, collimate, cut_patch, draw_patch, draw_warp
+from handbones.learning.cache import PictureCache
 from handbones.phantom.settings import PRESETS
+from handbones.raster import Outlines
 from handbones.recipe import Recipe
 
 Batch = dict[str, Tensor]
@@ -33,35 +32,11 @@ _ORDER, _SIZE, _SAMPLE, _PHANTOM = range(4)
 """Streams of random numbers of a run."""
 
 
-class PictureCache:
-    """Decoded gray pictures in a folder, mapped into memory; `None` for a folder keeps nothing.
-
-    Each picture is a file of its own, named by the path, size and time of its original and renamed into place when
-    it is whole, so several processes can share the folder and a changed original is decoded anew.
-    """
-
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
-
-    def load(self, case: Case) -> Gray:
-        """The picture of a case. Raises `UserError` if it cannot be read, or the cache cannot be written."""
-        if self.folder is None:
-            return case.load()[0].to_uint8()
-        facts = case.image.stat()
-        key = f"{case.image.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
-        file = self.folder / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.npy"
-        if not file.exists():
-            picture = case.load()[0].to_uint8()
-            with atomic_path(file) as temporary:
-                np.save(temporary, picture)
-        mapped: Gray = np.load(file, mmap_mode="r")
-        return mapped
-
-
 class TrainingSet(Dataset[Any]):
     """Samples of a run by serial number: cases of a collection, phantoms, or both."""
 
-    def __init__(self, recipe: Recipe, cases: Sequence[Case], cache: PictureCache) -> None:
+    def __init__(self, recipe: Recipe, cases: Sequence[Case], cache: PictureCache, world: int = 1) -> None:
+        """`world`: processes that train together, each with batches of its own."""
         self.recipe = recipe
         self.cases = cases
         self.cache = cache
@@ -69,17 +44,19 @@ class TrainingSet(Dataset[Any]):
         if recipe.phantoms.profile is not None:
             self.phantom_share = recipe.phantoms.share if cases else 1.0
         assert cases or self.phantom_share == 1
-        step_samples = recipe.training.batch * recipe.training.accumulate
+        step_samples = recipe.training.batch * recipe.training.accumulate * world
         self.pass_steps = max(1, len(cases) // step_samples) if cases else 0
         """Steps of the optimiser that make a pass over the cases; a remainder is left out, another in each pass."""
         self.pass_samples = self.pass_steps * step_samples
-        self._outlines: dict[int, list[list[Points]]] = {}
+        self._outlines: dict[int, Outlines] = {}
 
     def __getitem__(self, serial: int) -> dict[str, npt.NDArray[Any]]:
         rng = self._rng(_SAMPLE, serial)
         size = self._size(serial // self.recipe.training.batch)
         if rng.random() < self.phantom_share:
             picture, masks = draw_phantom(self.recipe, serial, size)
+            if self.recipe.patches.size is not None:
+                picture, masks = cut_patch(rng, picture, masks, self.recipe.patches)
         else:
             picture, masks = self._case(rng, serial, size)
         return {"pictures": picture[None], "masks": masks.view(np.int32)}
@@ -91,15 +68,19 @@ class TrainingSet(Dataset[Any]):
         picture, outlines = self.cache.load(self.cases[index]), self._outlines_of(index)
         height, width = picture.shape
         warp = draw_warp(rng, height, width, size, self.recipe.augment)
-        masks = rasterise([[warp.points(polygon) for polygon in bone] for bone in outlines], size, size)
-        return change_gray(rng, warp.pixels(picture), self.recipe.augment), masks
+        if self.recipe.patches.size is not None:
+            warp = draw_patch(rng, warp, outlines, self.recipe.patches)
+        masks = rasterise(warp.outlines(outlines), warp.height, warp.width)
+        picture = change_gray(rng, warp.pixels(picture), self.recipe.augment)
+        return collimate(rng, picture, masks, self.recipe.augment)
 
-    def _outlines_of(self, index: int) -> list[list[Points]]:
-        """Polygons by bone whose rasterising equals the competition's masks, at the picture's and any other size."""
+    def _outlines_of(self, index: int) -> Outlines:
+        """Polygons whose rasterising equals the competition's masks, at the picture's and any other size."""
         if index not in self._outlines:
             labels = self.cases[index].labels
             assert labels is not None
-            self._outlines[index] = [[grow(polygon) for polygon in bone] for bone in load_labels(labels).by_bone()]
+            polygons = load_labels(labels).by_bone()
+            self._outlines[index] = Outlines.of([[grow(polygon) for polygon in bone] for bone in polygons])
         return self._outlines[index]
 
     def _size(self, batch: int) -> int:
@@ -149,9 +130,12 @@ def training_loader(dataset: TrainingSet, serials: Serials, workers: int, *, pin
 
 def start_worker(_: int) -> None:
     """One thread a worker, since there are as many of them as cores; Ctrl-C is for the training to answer."""
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 of use in workers alone
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
 
 
 def worker_count(wanted: int | None) -> int:

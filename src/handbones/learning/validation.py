@@ -20,7 +20,8 @@ from handbones.collection import Case
 from handbones.inference.frame import Frame, Gray, Logits
 from handbones.inference.masks import crop_masks
 from handbones.labels import Packed, load_labels
-from handbones.learning.dataset import PictureCache, draw_phantom, start_worker
+from handbones.learning.cache import PictureCache
+from handbones.learning.dataset import draw_phantom, start_worker
 from handbones.metric import dice_from_counts
 from handbones.recipe import Recipe
 

@@ -1,0 +1,97 @@
+"""Decoded gray pictures on disk, mapped into memory, so that each is decoded once in a training."""
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handbones.collection import Case
+from handbones.errors import UserError
+from handbones.files import atomic_path, explain, write_text
+from handbones.learning.warp import Gray
+
+_MOST_OPEN = 4096
+"""Pictures that a process keeps mapped: an operating system allows some ten thousands."""
+
+
+class PictureCache:
+    """Decoded gray pictures in a folder; `None` for a folder keeps nothing.
+
+    A picture's file has the digest of its original's content for a name and is renamed into place when it is whole.
+    So several processes, runs and machines can share the folder, and a copied original is not decoded again. A small
+    file beside it, named by path, size and times of the original, saves reading it: whoever changes the content of a
+    file changes its times.
+    """
+
+    def __init__(self, folder: Path | None, limit: float | None = None) -> None:
+        """`limit`: bytes that the folder may hold; what does not fit any more is decoded each time."""
+        self.folder = folder
+        self.limit = limit
+        self._full = False
+        self._open: dict[Path, tuple[str, Gray]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}}  # a map would travel to another process as a copy
+
+    def load(self, case: Case) -> Gray:
+        """The picture (height, width) of a case. Raises `UserError` if it or the cache cannot be read or written."""
+        if self.folder is None:
+            return case.load()[0].to_uint8()
+        try:
+            facts = case.image.stat()
+        except OSError as error:
+            raise explain(error, case.image, "read") from error
+        state = f"{case.image.resolve()}|{facts.st_size}|{facts.st_mtime_ns}|{facts.st_ctime_ns}"
+        known, picture = self._open.get(case.image, ("", None))
+        if picture is None or known != state:
+            picture = self._find(case, state)
+            if isinstance(picture, np.memmap):
+                if len(self._open) >= _MOST_OPEN:
+                    self._open.clear()
+                self._open[case.image] = state, picture
+        return picture
+
+    def _find(self, case: Case, state: str) -> Gray:
+        assert self.folder is not None
+        try:
+            note = self.folder / f"{_digest(state.encode())}.txt"
+            if note.exists():
+                content = note.read_text()
+            else:
+                content = _digest(case.image.read_bytes())
+                write_text(note, content)
+            file = self.folder / f"{content}.npy"
+            if not file.exists():
+                picture = case.load()[0].to_uint8()
+                if not self._has_room(picture.nbytes):
+                    return picture
+                with atomic_path(file) as temporary:
+                    np.save(temporary, picture)
+            mapped: Gray = np.load(file, mmap_mode="r")
+        except (OSError, UserError) as error:
+            raise self._explain(error, case) from error
+        return mapped
+
+    def _has_room(self, size: int) -> bool:
+        assert self.folder is not None
+        if self.limit is not None and not self._full:
+            with os.scandir(self.folder) as entries:
+                used = sum(entry.stat().st_size for entry in entries)
+            self._full = used + size > self.limit
+        return not self._full
+
+    def _explain(self, error: OSError | UserError, case: Case) -> UserError:
+        cause = error.__cause__ if isinstance(error, UserError) else error
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return UserError(
+                f"{self.folder}: the disk is full: free some space, choose another data.cache_folder, "
+                f"set data.cache_limit, or do without: data.cache=false"
+            )
+        return error if isinstance(error, UserError) else explain(error, case.image, "read")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
