@@ -9,7 +9,7 @@ import pytest
 from handbones.anatomy import BONES
 from handbones.inference.hand import find_hands
 from handbones.inference.search import Ask, Sighting, axis, search
-from handbones.inference.view import Grid, Tone, View, Window
+from handbones.inference.view import Grid, View, Window
 from handbones.labels import unpack
 from handbones.phantom.make import draw
 from handbones.phantom.settings import CLEAN
@@ -72,30 +72,30 @@ def test_misplaced_bones_do_not_count(hand: Packed) -> None:
     assert find_hands(moved, grid_of(hand))[0].score == pytest.approx(good - 0.98, abs=0.05)
 
 
-def network_that_knows(truth: Packed, quarters: int, tone: Tone) -> Ask:
-    """Sees the bones of pictures that are turned and toned like this, and nothing in others."""
+def network_that_knows(truth: Packed, quarters: int, inverted: bool) -> Ask:
+    """Sees the bones of pictures that are turned and inverted like this, and nothing in others."""
 
     def ask(_: np.ndarray, views: Sequence[View]) -> Iterator[np.ndarray]:
         for view in views:
             turn = -np.degrees(np.arctan2(view.matrix[1, 0], view.matrix[0, 0]))
-            bones = [replace(view, tone="plain").see(plane * 255)[::2, ::2] > 127 for plane in unpack(truth)]
-            sees = round(turn) % 360 == 90 * quarters and view.tone == tone
+            bones = [replace(view, inverted=False).see(plane * 255)[::2, ::2] > 127 for plane in unpack(truth)]
+            sees = round(turn) % 360 == 90 * quarters and view.inverted == inverted
             yield np.where(np.stack(bones) & sees, np.float32(4), np.float32(-8))
 
     return ask
 
 
-@pytest.mark.parametrize(("quarters", "tone"), [(0, "plain"), (3, "plain"), (0, "inverted"), (2, "inverted")])
-def test_the_search_turns_and_inverts(hand: Packed, quarters: int, tone: Tone) -> None:
+@pytest.mark.parametrize(("quarters", "inverted"), [(0, False), (3, False), (0, True), (2, True)])
+def test_the_search_turns_and_inverts(hand: Packed, quarters: int, inverted: bool) -> None:
     truth = np.ascontiguousarray(np.rot90(hand, -quarters))
-    [sighting] = search(np.zeros(truth.shape, np.uint8), network_that_knows(truth, quarters, tone), 2)
-    assert sighting.tone == tone
+    [sighting] = search(np.zeros(truth.shape, np.uint8), network_that_knows(truth, quarters, inverted), 2)
+    assert sighting.inverted == inverted
     assert sighting.rectangle().degrees % 360 == 90 * quarters
 
 
 def test_nothing_is_nothing() -> None:
     empty = np.zeros((256, 256), np.uint32)
-    assert search(empty.astype(np.uint8), network_that_knows(empty, 0, "plain"), 2) == []
+    assert search(empty.astype(np.uint8), network_that_knows(empty, 0, False), 2) == []
 
 
 def test_a_leaning_hand_is_set_upright(hand: Packed) -> None:
@@ -105,4 +105,4 @@ def test_a_leaning_hand_is_set_upright(hand: Packed) -> None:
                              [s for s in best.spots if s.bone < 27])  # fmt: skip
         offset = axis(leaning) - lean
         assert abs(offset) < 20
-        assert Sighting(leaning, "plain").rectangle().degrees == pytest.approx(wanted, abs=abs(offset) + 1)
+        assert Sighting(leaning, False).rectangle().degrees == pytest.approx(wanted, abs=abs(offset) + 1)

@@ -1,6 +1,7 @@
 """What the network sees of a picture comes back to the pixels that it came from."""
 
 from dataclasses import astuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -101,12 +102,15 @@ def test_means_of_logits_and_of_probabilities() -> None:
         np.testing.assert_allclose(blend.logits(), np.full(shape, wanted), atol=1e-5)
 
 
-def test_tones() -> None:
+def test_gray_values_are_changed_on_the_canvas() -> None:
     picture = picture_of(64, 64)
-    seen = {tone: View.of(Rectangle.whole(64, 64), (64, 64), 64, STRIDE, tone=tone).see(picture) for tone in
-            ("inverted", "darker", "lighter")}  # fmt: skip
-    np.testing.assert_array_equal(seen["inverted"], 255 - picture)
-    assert (seen["darker"] <= picture).all() and (seen["lighter"] >= picture).all()
+
+    def seen(**tones: Any) -> np.ndarray:
+        return View.of(Rectangle.whole(64, 64), (64, 64), 64, STRIDE, **tones).see(picture)
+
+    np.testing.assert_array_equal(seen(inverted=True), 255 - picture)
+    assert (seen(gamma=1.5) <= picture).all() and (seen(gamma=0.7) >= picture).all()
+    np.testing.assert_array_equal(seen(inverted=True, gamma=2), np.rint((255.0 - picture) ** 2 / 255))
 
 
 def test_within_keeps_what_the_picture_can_fill() -> None:

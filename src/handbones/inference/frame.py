@@ -26,7 +26,7 @@ class Frame:
     """Input pixels per logit."""
 
     @classmethod
-    def fit(cls, height: int, width: int, size: int, stride: int) -> "Frame":
+    def fit(cls, height: float, width: float, size: int, stride: int) -> "Frame":
         """The frame in which the longest side of a picture (height, width) becomes `size`."""
         scale = size / max(height, width)
         rows, columns = (max(1, round(side * scale / stride)) * stride for side in (height, width))

@@ -4,7 +4,7 @@ Every spot of a bone that the logits show is a candidate. Any two of them fix wh
 should be, up to mirroring; the hand is the placement that most candidates agree with, by place and by area.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -43,7 +43,8 @@ _FAINT = 0.3
 """Probability above which a pixel counts for a spot."""
 _SPOTS = 3
 """Spots of one bone that are looked at, the largest first."""
-_WRIST = -0.0 + 0.45j
+_ALL = range(len(BONES))
+_WRIST = 0.45j
 """Where the forearm begins, in the layout."""
 _FOREARM_REACH = 0.3
 """How near to that radius and ulna must come."""
@@ -89,11 +90,19 @@ class Hand:
         """Where the layout has the 27 bones, in the picture."""
         return self.centre + self.turn * (-_PLACES.conj() if self.mirrored else _PLACES)
 
-    def rectangle(self, degrees: float, margin: float) -> Rectangle:
-        """A rectangle turned by `degrees` around all bones, seen or expected, with a margin in hand lengths."""
-        corners = [complex(x, y) for s in self.spots for x in s.box[::2] for y in s.box[1::2]]
+    def expects(self, spot: Spot) -> bool:
+        """Whether a spot lies where this hand has that bone, whatever its size."""
+        if spot.bone >= len(_PLACES):
+            return _joins(spot, self)
+        return bool(abs(spot.place - self.places()[spot.bone]) < _REACH[spot.bone] * abs(self.turn))
+
+    def rectangle(self, degrees: float, margin: float, bones: Collection[int] = _ALL) -> Rectangle:
+        """A rectangle turned by `degrees` around bones, seen or expected, with a margin in hand lengths."""
+        spots = [spot for spot in self.spots if spot.bone in bones]
+        corners = [complex(x, y) for spot in spots for x in spot.box[::2] for y in spot.box[1::2]]
         turn = np.exp(1j * np.radians(degrees))
-        points = np.concatenate([np.array(corners), self.places()]) / turn
+        expected = self.places()[[bone for bone in bones if bone < len(_PLACES)]]
+        points = np.concatenate([np.array(corners), expected]) / turn
         room = margin * abs(self.turn)
         left, right = points.real.min() - room, points.real.max() + room
         top, bottom = points.imag.min() - room, points.imag.max() + room
@@ -103,7 +112,11 @@ class Hand:
 
 def find_hands(logits: Logits, grid: Grid, fewest: int = 6) -> list[Hand]:
     """The hands that the logits (29, rows, columns) on a grid show, best first, none with less than `fewest` bones."""
-    spots = find_spots(logits, grid)
+    return hands_of(find_spots(logits, grid), fewest)
+
+
+def hands_of(spots: Sequence[Spot], fewest: int = 6) -> list[Hand]:
+    """The hands that spots make up, best first; each spot is at most of one of them."""
     hands: list[Hand] = []
     while hand := _best_hand(spots, fewest):
         hands.append(hand)
@@ -136,7 +149,7 @@ def find_spots(logits: Logits, grid: Grid) -> list[Spot]:
     return spots
 
 
-def _best_hand(spots: list[Spot], fewest: int) -> Hand | None:
+def _best_hand(spots: Sequence[Spot], fewest: int) -> Hand | None:
     hand_spots = [spot for spot in spots if spot.bone < len(_PLACES)]
     if len({spot.bone for spot in hand_spots}) < fewest:
         return None

@@ -7,17 +7,15 @@ import numpy as np
 
 from handbones.inference.frame import Gray, Logits
 from handbones.inference.hand import Hand, find_hands
-from handbones.inference.view import Blend, Rectangle, Tone, View
+from handbones.inference.view import Blend, Rectangle, View
 
 Ask = Callable[[Gray, Sequence[View]], Iterable[Logits]]
 """What a network says of views of a picture: logits (29, h, w) of each canvas, one after the other."""
 
 COARSE = 256
 """Longest side that the network sees while it searches, in pixels."""
-_SURE = 14.0
-"""Score from which a hand ends the search; 27 is the best."""
-LEAST = 4.5
-"""Score below which a hand is none."""
+_SURE, _FAIR, LEAST = 14.0, 9.0, 4.5
+"""Scores of a hand, of 27: ends the search at once; ends it when all turns were tried; below this it is none."""
 _SECOND = 0.6
 """Score of a further hand, as a share of the best one's, from which it counts."""
 _APART = 0.5
@@ -29,10 +27,10 @@ _MARGIN = 0.08
 
 
 class Sighting(NamedTuple):
-    """A hand, and how the picture was looked at when it was seen."""
+    """A hand, and whether the picture was inverted to see it."""
 
     hand: Hand
-    tone: Tone
+    inverted: bool
 
     def rectangle(self) -> Rectangle:
         """Around the hand, turned as the network should see it: by quarters where that is near enough."""
@@ -47,14 +45,14 @@ def search(picture: Gray, ask: Ask, stride: int) -> list[Sighting]:
     `stride` is that of the network's logits.
     """
     seen: list[Sighting] = []
-    for rectangles, tone in _stages(picture.shape[0], picture.shape[1]):
-        views = [View.of(rectangle, picture.shape, COARSE, stride, tone=tone) for rectangle in rectangles]
+    for rectangles, inverted, enough in _stages(picture.shape[0], picture.shape[1]):
+        views = [View.of(rectangle, picture.shape, COARSE, stride, inverted=inverted) for rectangle in rectangles]
         for view, logits in zip(views, ask(picture, views), strict=True):
             blend = Blend(view.grid)
             blend.add(view, logits)
-            seen += [Sighting(hand, tone) for hand in find_hands(blend.logits(), view.grid)]
+            seen += [Sighting(hand, inverted) for hand in find_hands(blend.logits(), view.grid)]
         seen.sort(key=lambda sighting: -sighting.hand.score)
-        if seen and seen[0].hand.score >= _SURE:
+        if seen and seen[0].hand.score >= enough:
             break
     return _distinct([sighting for sighting in seen if sighting.hand.score >= LEAST])
 
@@ -69,18 +67,19 @@ def axis(hand: Hand) -> float:
     return float(np.degrees(np.angle(line * 1j)))
 
 
-def _stages(height: int, width: int) -> Iterator[tuple[list[Rectangle], Tone]]:
-    """Where to look, the likely first: as it is; turned; inverted; parts, for a small hand on a large film."""
+def _stages(height: int, width: int) -> Iterator[tuple[list[Rectangle], bool, float]]:
+    """Where to look, whether inverted, and the score that is enough then; the likely first, the desperate last."""
     turned = [Rectangle.whole(height, width, quarters) for quarters in range(4)]
-    yield turned[:1], "plain"
-    yield turned[1:], "plain"
-    yield turned, "inverted"
+    yield turned[:1], False, _SURE
+    yield turned[1:], False, _FAIR
+    yield turned, True, LEAST
+    # A small hand on a large film.
     parts = [
         Rectangle(x * (width - 1), y * (height - 1), width / 2, height / 2)
         for y in (0.25, 0.5, 0.75)
         for x in (0.25, 0.5, 0.75)
     ]
-    yield parts, "plain"
+    yield parts, False, LEAST
 
 
 def _distinct(seen: Sequence[Sighting]) -> list[Sighting]:

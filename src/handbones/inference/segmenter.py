@@ -1,29 +1,36 @@
-"""From pictures to segmentations with a bundle."""
+"""From pictures to segmentations with a bundle, or with several as one."""
 
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from handbones.anatomy import ANATOMY
 from handbones.bundle import Bundle, load_bundle
 from handbones.errors import UsageError
-from handbones.inference.backends import open_backend
+from handbones.inference.cleaning import check_steps, cleaned
+from handbones.inference.ensemble import Ensemble, Network, Scene
 from handbones.inference.frame import Gray, Logits
 from handbones.inference.hand import find_hands
+from handbones.inference.looks import Looks
 from handbones.inference.masks import Thresholds
 from handbones.inference.search import LEAST, Sighting, search
 from handbones.inference.segmentation import NO_HAND, Segmentation
-from handbones.inference.view import Blend, Grid, Rectangle, Tone, View
+from handbones.inference.view import Blend, Grid, Rectangle, View
 from handbones.radiograph import Radiograph, load_radiograph
 
 Picture = str | os.PathLike[str] | npt.NDArray[Any] | Radiograph
 """A file, an array (height, width) or (height, width, 3) uint8 or uint16, or a radiograph."""
+Source = Bundle | str | os.PathLike[str] | None
+"""A bundle, its place, or None for the packaged model."""
 HandPolicy = Literal["find", "whole"]
 """Look for the hand and see it upright and large, or see the whole picture as it is."""
 Answer = tuple[Grid, Logits]
@@ -31,98 +38,145 @@ Answer = tuple[Grid, Logits]
 
 _AHEAD = 4
 """Pictures that are read before their turn."""
+_BEHIND = 2
+"""Pictures whose masks are drawn while the network is at the next."""
+_WRIST = frozenset(bone.index for bone in ANATOMY if bone.group == "carpals")
+_WRIST_MARGIN = 0.12
+"""Room around the carpal bones, in hand lengths."""
+_WRIST_WEIGHT = 3.0
+"""How much the look at the wrist counts in its middle, against the look at all."""
+_FINER = 2.0
+"""Logits along a side where there is a look at the wrist, against those without."""
 
 
 class Segmenter:
-    """A bundle in memory, ready for any number of pictures."""
+    """A bundle in memory, or several, ready for any number of pictures."""
 
     def __init__(
         self,
-        bundle: Bundle | str | os.PathLike[str] | None = None,
+        bundle: Source | Sequence[Source] = None,
         device: str = "auto",
         backend: str = "auto",
         *,
         size: int | None = None,
         threshold: Thresholds | None = None,
         hand: str | None = None,
+        looks: Looks | None = None,
+        weights: Sequence[float] | None = None,
+        wrist_bundle: Source = None,
+        batch: int = 1,
+        clean: Sequence[str] = (),
     ) -> None:
-        """`bundle` None is the packaged model. `size` (longest side that the network sees, in pixels), `threshold`
-        (probability) and `hand` (`find` or `whole`) are the recipe's unless given. Raises `UserError`, `UsageError`.
+        """One bundle, or several whose logits (or probabilities: `looks.mean`) are averaged, with `weights`.
+
+        `size` (longest side that the networks see, in pixels), `threshold` (probability) and `hand` (`find` or
+        `whole`) are the recipe's, of the first bundle, unless given. `wrist_bundle`: a network of its own for the
+        second look at the wrist, which it implies. `batch`: pictures, or looks at them, that a network sees at once.
+        `clean`: steps of `cleaning.STEPS`, done in their order there.
+        Raises `UserError` and `UsageError`.
         """
         if size is not None and size < 32:
             raise UsageError(f"--size {size}: the network needs at least 32 pixels")
         if hand is not None and hand not in get_args(HandPolicy):
             raise UsageError(f"--hand {hand}: must be one of {', '.join(get_args(HandPolicy))}")
-        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        if batch < 1:
+            raise UsageError(f"--batch {batch}: must be at least 1")
+        sources = list(bundle) if isinstance(bundle, Sequence) and not isinstance(bundle, str) else [bundle]
+        if weights is None:
+            weights = [1.0] * len(sources)
+        if not sources or len(weights) != len(sources) or min(weights) <= 0:
+            raise UsageError(f"--weights: needs a number above 0 for each of the {len(sources)} bundles")
+        bundles = [_bundle(source) for source in sources]
+        self.bundle = bundles[0]
         recipe = self.bundle.recipe
-        self.size = size or recipe.input.size
-        self.stride = recipe.network.stride
         self.hand = hand or recipe.hand
         self.threshold: Thresholds = recipe.validation.threshold if threshold is None else threshold
-        self._run = open_backend(self.bundle, device, backend)
+        self.batch = batch
+        self.clean = check_steps(clean)
+        looks = looks or Looks()
+        networks = [Network.load(b, device, backend, size, w) for b, w in zip(bundles, weights, strict=True)]
+        self._ensemble = Ensemble(networks, looks, batch)
+        self._wrist: Ensemble | None = None
+        if looks.wrist or wrist_bundle is not None:
+            own = None if wrist_bundle is None else Network.load(_bundle(wrist_bundle), device, backend, size)
+            seers = [replace(n, weight=n.weight * _WRIST_WEIGHT) for n in ([own] if own else networks)]
+            self._wrist = Ensemble(seers, replace(looks, tile=None), batch)
 
     def segment(self, picture: Picture) -> Segmentation:
         """The bones of one picture. Raises `UserError` if it cannot be read."""
         return next(self.segment_many([picture]))
 
     def segment_many(self, pictures: Iterable[Picture]) -> Iterator[Segmentation]:
-        """The bones of each picture, in order; while the network runs, the next pictures are read."""
+        """The bones of each picture, in order; see `segment_with`."""
         return (segmentation for _, segmentation in self.segment_with(pictures))
 
     def segment_with(self, pictures: Iterable[Picture]) -> Iterator[tuple[Radiograph, Segmentation]]:
-        """Each picture, as it was read, with its bones."""
-        for radiograph, answers in self.answer_many(pictures):
-            yield radiograph, self._conclude(radiograph, answers)
+        """Each picture, as it was read, with its bones.
+
+        While the network runs, the next pictures are read and the masks of the last ones are drawn.
+        """
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            drawn: deque[tuple[Radiograph, Future[Segmentation]]] = deque()
+            for radiograph, answers in self.answer_many(pictures):
+                drawn.append((radiograph, pool.submit(self._conclude, radiograph, answers)))
+                if len(drawn) > _BEHIND:
+                    yield _done(*drawn.popleft())
+            yield from (_done(*last) for last in drawn)
 
     def answer_many(self, pictures: Iterable[Picture]) -> Iterator[tuple[Radiograph, list[Answer]]]:
-        """Each picture with what the network says of it: one grid of logits, or one for each hand that was found."""
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            waiting: deque[Future[Radiograph]] = deque()
-            for picture in pictures:
-                waiting.append(pool.submit(read, picture))
-                if len(waiting) > _AHEAD:
-                    yield self._answer(waiting.popleft().result())
-            while waiting:
-                yield self._answer(waiting.popleft().result())
+        """Each picture with what the networks say of it: one grid of logits, or one for each hand that was found."""
+        radiographs = _read_ahead(pictures)
+        while group := list(islice(radiographs, self.batch)):
+            yield from zip(group, self._answer([radiograph.to_uint8() for radiograph in group]), strict=True)
 
-    def _answer(self, radiograph: Radiograph) -> tuple[Radiograph, list[Answer]]:
-        picture = radiograph.to_uint8()
+    def _answer(self, pictures: Sequence[Gray]) -> list[list[Answer]]:
+        """What the networks say of some pictures at once."""
         if self.hand == "whole":
-            return radiograph, [self._look(picture, Rectangle.whole(*picture.shape))]
-        sightings = search(picture, self._ask, self.stride)
-        answers = (self._look_closer(picture, sighting) for sighting in sightings)
-        return radiograph, [answer for answer in answers if answer]
+            scenes = [Scene(picture, Rectangle.whole(*picture.shape)) for picture in pictures]
+            return [[self._at_wrist(*pair)] for pair in zip(scenes, self._look(scenes), strict=True)]
+        found = [search(picture, self._ask, self._ensemble.networks[0].stride) for picture in pictures]
+        scenes = [_scene(p, sighting) for p, sightings in zip(pictures, found, strict=True) for sighting in sightings]
+        blends = iter(zip(scenes, self._look(scenes), strict=True))
+        each = [[self._look_again(*pair) for pair in islice(blends, len(sightings))] for sightings in found]
+        return [[answer for answer in answers if answer] for answers in each]
 
-    def _look_closer(self, picture: Gray, sighting: Sighting) -> Answer | None:
-        """A hand that was found, upright and large; None if it then looks like none any more."""
-        for _ in range(2):  # the second time around what is seen only now, if that reaches further
-            rectangle = sighting.rectangle().within(*picture.shape)
-            grid, logits = self._look(picture, rectangle, sighting.tone)
-            hands = find_hands(logits, grid)
-            if not hands or hands[0].score < LEAST:
-                return None
-            sighting = Sighting(hands[0], sighting.tone)
-            if sighting.rectangle().degrees == rectangle.degrees:
-                break
-        return grid, logits
+    def _look(self, scenes: Sequence[Scene]) -> list[Blend]:
+        finer = _FINER if self._wrist else 1.0
+        probability = self._ensemble.looks.mean == "probability"
+        blends = [Blend(self._ensemble.grid(scene, finer), probability=probability) for scene in scenes]
+        return self._ensemble.look(scenes, blends)
 
-    def _look(self, picture: Gray, rectangle: Rectangle, tone: Tone = "plain") -> Answer:
-        view = View.of(rectangle, picture.shape, self.size, self.stride, tone=tone)
-        blend = Blend(view.grid)
-        for logits in self._ask(picture, [view]):
-            blend.add(view, logits)
-        return blend.grid, blend.logits()
+    def _look_again(self, scene: Scene, blend: Blend) -> Answer | None:
+        """A hand that was found, if it still looks like one; once more where it turns out to lean."""
+        hands = find_hands(blend.logits(), blend.grid)
+        if not hands or hands[0].score < LEAST:
+            return None
+        again = _scene(scene.picture, Sighting(hands[0], scene.inverted))
+        if again.rectangle.degrees != scene.rectangle.degrees:
+            scene, [blend] = again, self._look([again])
+        return self._at_wrist(scene, blend)
+
+    def _at_wrist(self, scene: Scene, blend: Blend) -> Answer:
+        """The logits of a scene; with those of a closer look at the wrist in them, if that is wanted."""
+        logits = blend.logits()
+        hands = find_hands(logits, blend.grid) if self._wrist else []
+        if self._wrist and hands and hands[0].score >= LEAST:
+            rectangle = hands[0].rectangle(scene.rectangle.degrees, _WRIST_MARGIN, _WRIST)
+            close = replace(scene, rectangle=rectangle.within(*scene.picture.shape))
+            self._wrist.look([close], [blend], fading=True)
+            logits = blend.logits()
+        return blend.grid, logits
 
     def _ask(self, picture: Gray, views: Sequence[View]) -> Iterator[Logits]:
-        for view in views:
-            yield self._run(view.see(picture)[None, None])[0]
+        """What the first network says while it searches."""
+        return self._ensemble.networks[0].ask(((picture, view) for view in views), self.batch)
 
     def _conclude(self, radiograph: Radiograph, answers: Sequence[Answer]) -> Segmentation:
         size = radiograph.height, radiograph.width
         if not answers:
             return Segmentation(*size, {}, NO_HAND)
         parts = [Segmentation.from_logits(logits, *size, self.threshold, grid.window) for grid, logits in answers]
-        return parts[0].united(*parts[1:])
+        return cleaned(parts[0].united(*parts[1:]), self.clean)
 
 
 def segment(picture: Picture, bundle: str | os.PathLike[str] | None = None) -> Segmentation:
@@ -135,6 +189,29 @@ def read(picture: Picture) -> Radiograph:
     if isinstance(picture, Radiograph):
         return picture
     return Radiograph.from_array(picture) if isinstance(picture, np.ndarray) else load_radiograph(picture)
+
+
+def _read_ahead(pictures: Iterable[Picture]) -> Iterator[Radiograph]:
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        waiting: deque[Future[Radiograph]] = deque()
+        for picture in pictures:
+            waiting.append(pool.submit(read, picture))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _done(radiograph: Radiograph, future: Future[Segmentation]) -> tuple[Radiograph, Segmentation]:
+    return radiograph, future.result()
+
+
+def _scene(picture: Gray, sighting: Sighting) -> Scene:
+    return Scene(picture, sighting.rectangle().within(*picture.shape), sighting.inverted)
+
+
+def _bundle(source: Source) -> Bundle:
+    return source if isinstance(source, Bundle) else load_bundle(source)
 
 
 @lru_cache(maxsize=2)

@@ -7,9 +7,9 @@ only cuts, turns by quarters or mirrors, pixels and logits move without being re
 Pixel centres are at integer coordinates, x to the right, y down; angles are clockwise, in degrees.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,11 +27,6 @@ Span = tuple[slice, slice]
 """Rows and columns of a grid."""
 Plane = npt.NDArray[Any]
 """(height, width)."""
-
-Tone = Literal["plain", "inverted", "darker", "lighter"]
-_GRAY = np.arange(256) / 255
-_TONES = {"inverted": 1 - _GRAY, "darker": _GRAY**1.4, "lighter": _GRAY ** (1 / 1.4)}
-_TABLES: dict[str, Gray] = {name: np.rint(255 * tone).astype(np.uint8) for name, tone in _TONES.items()}
 
 _BLUR = 0.25
 """Standard deviation of a fading view's weights, as a share of its sides."""
@@ -85,6 +80,12 @@ class Rectangle:
         width, height = np.maximum(high - low, 1)
         return Rectangle(float(x), float(y), float(width), float(height), self.degrees)
 
+    def part(self, left: float, top: float, width: float, height: float) -> "Rectangle":
+        """A part of it, from its own upper left corner."""
+        offset = (left + (width - self.width) / 2, top + (height - self.height) / 2)
+        x, y = _turn(self.degrees)[:2, :2] @ offset + (self.x, self.y)
+        return Rectangle(float(x), float(y), width, height, self.degrees)
+
     def window(self, height: int, width: int) -> Window:
         """The pixels of a picture (height, width) around the rectangle; at least one."""
         reach = np.abs(_turn(self.degrees)[:2, :2]) @ (self.width / 2, self.height / 2)
@@ -132,7 +133,10 @@ class View:
     """From pixels of the picture to those of the canvas."""
     frame: Frame
     """Where on the canvas the rectangle lies: its upper left."""
-    tone: Tone = "plain"
+    inverted: bool = False
+    """Whether black and white are swapped on the canvas."""
+    gamma: float = 1.0
+    """Exponent of the gray values, from 0 to 1, on the canvas."""
     fading: bool = False
     """Whether it counts less towards its borders, as it should where views overlap."""
     weight: float = 1.0
@@ -146,20 +150,25 @@ class View:
         stride: int,
         *,
         mirror: bool = False,
-        tone: Tone = "plain",
+        inverted: bool = False,
+        gamma: float = 1.0,
         fading: bool = False,
         weight: float = 1.0,
     ) -> "View":
         """The view of a rectangle of a picture (height, width), its longest side `size` pixels on the canvas."""
         window = rectangle.window(*picture[:2])
-        frame = Frame.fit(max(1, round(rectangle.height)), max(1, round(rectangle.width)), size, stride)
+        frame = Frame.fit(rectangle.height, rectangle.width, size, stride)
         upright = _shift((rectangle.width - 1) / 2, (rectangle.height - 1) / 2) @ _turn(-rectangle.degrees)
         matrix = upright @ _shift(-rectangle.x, -rectangle.y)
         matrix = resizing(rectangle.width, rectangle.height, frame.width, frame.height) @ matrix
         if mirror:
             matrix = np.diag([-1.0, 1.0, 1.0]) @ matrix
             matrix[0, 2] += frame.width - 1
-        return cls(window, matrix, frame, tone, fading, weight)
+        return cls(window, matrix, frame, inverted, gamma, fading, weight)
+
+    def counting(self, weight: float, *, fading: bool) -> "View":
+        """The same with its weight multiplied, and fading if it is not already."""
+        return replace(self, weight=self.weight * weight, fading=self.fading or fading)
 
     def see(self, picture: Gray) -> Gray:
         """The canvas of a picture (height, width): averages over areas, linear where it grows, black around it."""
@@ -172,8 +181,8 @@ class View:
             part = np.asarray(cv2.resize(part, (width, height), interpolation=how), np.uint8)
         rest = self.matrix @ np.linalg.inv(Grid(self.window, height, width).matrix)
         canvas = _moved(part, rest, self.frame.height, self.frame.width)
-        if self.tone != "plain":
-            canvas = _TABLES[self.tone][canvas]
+        if self.inverted or self.gamma != 1:
+            canvas = _tones(self.inverted, self.gamma)[canvas]
         return self.frame.pad(canvas)
 
     @property
@@ -251,6 +260,14 @@ def probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore"):
         result: npt.NDArray[np.float32] = (1 / (1 + np.exp(-logits))).astype(np.float32, copy=False)
     return result
+
+
+@lru_cache(maxsize=16)
+def _tones(inverted: bool, gamma: float) -> Gray:
+    """What becomes of the 256 gray values."""
+    gray = np.linspace(0, 1, 256)
+    tones: Gray = np.rint(255 * (1 - gray if inverted else gray) ** gamma).astype(np.uint8)
+    return tones
 
 
 def _fading(height: int, width: int) -> Weights:

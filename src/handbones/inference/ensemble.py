@@ -1,0 +1,82 @@
+"""Networks that answer as one: what each says of each view is added to one mean as it comes, and not kept."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+
+import numpy as np
+
+from handbones.bundle import Bundle
+from handbones.inference.backends import Backend, open_backend
+from handbones.inference.frame import Gray, Logits
+from handbones.inference.looks import Looks
+from handbones.inference.view import Blend, Grid, Rectangle, View
+
+
+@dataclass(frozen=True)
+class Network:
+    """A bundle's network, loaded."""
+
+    run: Backend
+    size: int
+    """Longest side that it sees, in pixels."""
+    stride: int
+    """Pixels per logit."""
+    weight: float = 1.0
+
+    @classmethod
+    def load(cls, bundle: Bundle, device: str, backend: str, size: int | None, weight: float = 1.0) -> "Network":
+        """Raises as `open_backend`."""
+        recipe = bundle.recipe
+        return cls(open_backend(bundle, device, backend), size or recipe.input.size, recipe.network.stride, weight)
+
+    def ask(self, seen: Iterable[tuple[Gray, View]], batch: int = 1) -> Iterator[Logits]:
+        """Logits (29, h, w) of each view of a picture, in order; `batch` at a time where canvases are alike."""
+        canvases = (view.see(picture) for picture, view in seen)
+        for _, alike in groupby(canvases, key=lambda canvas: canvas.shape):
+            while group := list(islice(alike, batch)):
+                yield from self.run(np.stack(group)[:, None])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A rectangle of a picture that is to be looked at."""
+
+    picture: Gray
+    rectangle: Rectangle
+    inverted: bool = False
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """One network or several."""
+
+    networks: Sequence[Network]
+    looks: Looks
+    batch: int = 1
+
+    def grid(self, scene: Scene, finer: float = 1.0) -> Grid:
+        """Cells for the mean: those of the finest network's plain look, or `finer` times as many along a side."""
+        finest = max(self.networks, key=lambda network: network.size / network.stride)
+        view = View.of(scene.rectangle, scene.picture.shape, finest.size, finest.stride)
+        return view.grid.finer(finer)
+
+    def look(
+        self, scenes: Sequence[Scene], blends: Sequence[Blend] | None = None, *, fading: bool = False
+    ) -> list[Blend]:
+        """The mean of all networks and looks for each scene, or added to the `blends` that there are already.
+
+        With `fading`, each look counts less towards its borders.
+        """
+        blends = blends or [Blend(self.grid(scene), probability=self.looks.mean == "probability") for scene in scenes]
+        for network in self.networks:
+            views = [(i, view) for i, scene in enumerate(scenes) for view in self._views(scene, network, fading)]
+            seen = ((scenes[i].picture, view) for i, view in views)
+            for (i, view), logits in zip(views, network.ask(seen, self.batch), strict=True):
+                blends[i].add(view, logits)
+        return list(blends)
+
+    def _views(self, scene: Scene, network: Network, fading: bool) -> Iterator[View]:
+        shape = scene.picture.shape
+        looks = self.looks.views(scene.rectangle, shape, network.size, network.stride, inverted=scene.inverted)
+        return (view.counting(network.weight, fading=fading) for view in looks)
