@@ -6,7 +6,7 @@ import pytest
 from openpyxl import Workbook
 
 from handbones.errors import UserError
-from handbones.metadata import COLUMNS, Metadata, read_metadata, write_metadata
+from handbones.metadata import COLUMNS, Metadata, odd_cells, read_metadata, write_metadata
 
 
 def table(path: Path, *rows: tuple[object, ...]) -> Path:
@@ -67,3 +67,10 @@ def test_a_table_without_ids_and_no_table(tmp_path: Path) -> None:
         read_metadata(tmp_path / "b.xlsx")
     with pytest.raises(UserError, match="no such file"):
         read_metadata(tmp_path / "c.xlsx")
+
+
+def test_odd_cells_are_told(tmp_path: Path) -> None:
+    rows = (1, 30, "_x0008_F", 60, 170, "네일있음"), (2, "unknown", "M", 80, None, None)
+    path = table(tmp_path / "meta_data.xlsx", (*COLUMNS[:5], None), *rows)
+    assert odd_cells(path) == [("1", "sex", "_x0008_F"), ("2", "age", "unknown")]
+    assert read_metadata(path)[1].sex == "F"

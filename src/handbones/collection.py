@@ -239,14 +239,19 @@ def _check_names(pairs: list[_Pair]) -> None:
 
 def _people(root: Path) -> tuple[dict[int, Metadata], list[Problem]]:
     """The metadata beside the pictures or, for a part of the competition's folder, one level up."""
-    for folder in (root, root.parent) if (root / "DCM").is_dir() else (root,):
-        path = folder / METADATA_FILE
-        if path.is_file():
-            try:
-                return read_metadata(path), []
-            except UserError as error:
-                return {}, [Problem(path, str(error).removeprefix(f"{path}: "))]
-    return {}, []
+    path = metadata_file(root)
+    if path is None:
+        return {}, []
+    try:
+        return read_metadata(path), []
+    except UserError as error:
+        return {}, [Problem(path, str(error).removeprefix(f"{path}: "))]
+
+
+def metadata_file(root: Path) -> Path | None:
+    """The table of people of a collection, if it has one."""
+    folders = (root, root.parent) if (root / "DCM").is_dir() else (root,)
+    return next((folder / METADATA_FILE for folder in folders if (folder / METADATA_FILE).is_file()), None)
 
 
 def _case(pair: _Pair, people: dict[int, Metadata]) -> Case:

@@ -5,7 +5,7 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -46,21 +46,9 @@ class Metadata:
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[int, Metadata]:
     """Read the table of people by ID; cells that make no sense become None. Raises `UserError`."""
-    from openpyxl import load_workbook  # noqa: PLC0415 only where there is such a file
-
-    try:
-        workbook = load_workbook(io.BytesIO(Path(path).read_bytes()), read_only=True, data_only=True)
-        rows = list(workbook.worksheets[0].iter_rows(values_only=True))
-    except OSError as error:
-        raise explain(error, path, "read") from error
-    except Exception as error:  # openpyxl raises many kinds for broken files
-        raise UserError(f"{path}: cannot be read as an Excel table: save it again as .xlsx") from error
-    header = next((i for i, row in enumerate(rows) if "id" in map(_name, row)), None)
-    if header is None:
-        raise UserError(f"{path}: no column 'ID': the columns must be {', '.join(COLUMNS)}")
-    columns = _columns([_name(cell) for cell in rows[header]])
+    columns, rows = _table(path)
     people = {}
-    for row in rows[header + 1 :]:
+    for row in rows:
         cells = {field: row[i] for field, i in columns.items() if i < len(row)}
         number = re.search(r"\d+", _text(cells["id"]))
         if number:
@@ -72,6 +60,25 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[int, Metadata]:
                 remark=_text(cells.get("remark")) or None,
             )
     return people
+
+
+def odd_cells(path: str | os.PathLike[str]) -> list[tuple[str, str, str]]:
+    """Cells that `read_metadata` had to clean or leave out: ID, field and the cell as it stands. Raises `UserError`."""
+    columns, rows = _table(path)
+    readers: dict[str, Callable[[Any], object]] = {
+        "age": _number,
+        "sex": lambda cell: _SEXES.get(_text(cell)[:1].lower()),
+        "weight": _number,
+        "height": _number,
+    }
+    odd = []
+    for row in rows:
+        for field, i in columns.items():
+            cell = row[i] if i < len(row) else None
+            unread = field in readers and cell is not None and readers[field](cell) is None
+            if cell is not None and (unread or _JUNK.search(str(cell))):
+                odd.append((_text(row[columns["id"]]), field, str(cell)))
+    return odd
 
 
 def write_metadata(path: str | os.PathLike[str], rows: Iterable[tuple[int, Metadata]]) -> None:
@@ -91,6 +98,24 @@ def write_metadata(path: str | os.PathLike[str], rows: Iterable[tuple[int, Metad
     buffer = io.BytesIO()
     workbook.save(buffer)
     write_bytes(path, _without_times(buffer))
+
+
+def _table(path: str | os.PathLike[str]) -> tuple[dict[str, int], list[tuple[Any, ...]]]:
+    """Field to position, and the rows under the header."""
+    from openpyxl import load_workbook  # noqa: PLC0415 only where there is such a file
+
+    try:
+        workbook = load_workbook(io.BytesIO(Path(path).read_bytes()), read_only=True, data_only=True)
+        rows = list(workbook.worksheets[0].iter_rows(values_only=True))
+    except OSError as error:
+        raise explain(error, path, "read") from error
+    except Exception as error:  # openpyxl raises many kinds for broken files
+        raise UserError(f"{path}: cannot be read as an Excel table: save it again as .xlsx") from error
+    header = next((i for i, row in enumerate(rows) if "id" in map(_name, row)), None)
+    if header is None:
+        raise UserError(f"{path}: no column 'ID': the columns must be {', '.join(COLUMNS)}")
+    columns = _columns([_name(cell) for cell in rows[header]])
+    return columns, rows[header + 1 :]
 
 
 def _columns(names: Sequence[str]) -> dict[str, int]:

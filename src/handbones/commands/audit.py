@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handbones.commands.console import counting
-from handbones.commands.looking import Cache, NoCache, SkipBad, Workers, look_at
+from handbones.commands.surveying import Cache, NoCache, SkipBad, Workers, look_at
 from handbones.files import make_folder
 
 if TYPE_CHECKING:

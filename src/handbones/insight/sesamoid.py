@@ -17,16 +17,23 @@ Gray = npt.NDArray[np.uint8]
 
 _METACARPAL, _NEXT = INDEX["finger-3"], INDEX["finger-2"]
 _POINTS = 160
-_DISTANCES = np.arange(-16.0, 60.0, 2.0) / 2048
-"""Along the normal, as shares of the picture's longest side; positive is outside."""
+_DISTANCES = np.arange(-24.0, 60.0, 2.0)
+"""Along the normal, in pixels of a picture whose longest side has 2048; positive is outside."""
+_INSIDE = (_DISTANCES >= -20) & (_DISTANCES <= -8)
+_BESIDE = (_DISTANCES >= 4) & (_DISTANCES <= 10)
+_SOFT = (_DISTANCES >= 20) & (_DISTANCES <= 40)
+_FURTHER = (_DISTANCES >= 28) & (_DISTANCES <= 44)
+_LEAST_CONTRAST = 8.0
+"""Gray levels between bone and soft tissue."""
 
 
 def sesamoid_evidence(pixels: Gray, labels: Labels, shapes: Shapes) -> tuple[float, float]:
     """What speaks for a sesamoid that is left out, and for one that is drawn.
 
-    First: how bright the picture (height, width) is just outside the sides of the head, 0 for soft tissue and 1 for
-    bone, less the same along the shaft. Second: the sharpest notch of the outline there, in degrees, which the round
-    sesamoid makes where it joins the bone. NaN where the bones for it are missing.
+    First: how bright the picture (height, width) is right outside a side of the head, all the way from the outline to
+    10 pixels of 2048 from it, over the same beside the shaft; 0 for soft tissue and 1 for bone. A sesamoid that lies
+    apart from the bone leaves a dark gap, and is not meant. Second: the sharpest notch of the outline there, in
+    degrees, which the round sesamoid makes where it joins the bone. NaN where the bones for it are missing.
     """
     if "finger-3" not in labels.polygons or np.isnan(shapes.area[_NEXT]):
         return np.nan, np.nan
@@ -46,26 +53,24 @@ def sesamoid_evidence(pixels: Gray, labels: Labels, shapes: Shapes) -> tuple[flo
 def _beside(pixels: Gray, outline: Points, normals: Points, along: Floats, lateral: Floats) -> float:
     largest = max(pixels.shape)
     smooth = cv2.GaussianBlur(pixels, (0, 0), 2 * largest / 2048)
-    at = (outline[:, None] + normals[:, None] * (_DISTANCES * largest)[:, None]).astype(np.float32)
+    at = (outline[:, None] + normals[:, None] * (_DISTANCES / 2048 * largest)[:, None]).astype(np.float32)
     profiles = cv2.remap(smooth, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    steps = _DISTANCES * 2048
-    near = profiles[:, (steps >= 5) & (steps <= 16)].mean(axis=1)
-    far = profiles[:, (steps >= 26) & (steps <= 40)].mean(axis=1)
-    contrast = np.median(profiles[:, :3]) - np.median(far[along > 0.3]) if (along > 0.3).any() else 0.0
-    excess = _smoothed((near - far) / max(float(contrast), 5.0), 4)
+    middle = (along > 0.2) & (along < 0.95)
+    bone = np.median(profiles[middle][:, _INSIDE]) if middle.any() else 0.0
     best = -np.inf
     for side in (1, -1):
-        beside = lateral * side > 0.6
-        of_head, of_shaft = beside & (along > 0.62) & (along < 0.97), beside & (along > 0.25) & (along < 0.52)
-        if of_head.any() and of_shaft.any():
-            best = max(best, float(excess[of_head].max() - np.median(excess[of_shaft])))
+        shaft = (lateral * side > 0.6) & (along > 0.3) & (along < 0.6)
+        head = (lateral * side > 0.35) & (along > 0.6) & (along < 1.0)
+        if not shaft.any() or not head.any():
+            continue
+        usual = np.median(profiles[shaft], axis=0)
+        contrast = max(float(bone - np.median(profiles[shaft][:, _SOFT])), _LEAST_CONTRAST)
+        over = (profiles - usual) / contrast
+        # Bright right beside the bone, and dark again further out; three points in a row, so that no grain counts.
+        excess = over[:, _BESIDE].min(axis=1) - np.maximum(over[:, _FURTHER].mean(axis=1), 0)
+        stretch = np.minimum(np.minimum(excess, np.roll(excess, 1)), np.roll(excess, -1))
+        best = max(best, float(stretch[head].max()))
     return best if np.isfinite(best) else np.nan
-
-
-def _smoothed(values: Floats, reach: int) -> Floats:
-    """Running mean around a closed outline."""
-    around = np.concatenate([values[-reach:], values, values[:reach]])
-    return np.convolve(around, np.full(2 * reach + 1, 1 / (2 * reach + 1)), "valid")
 
 
 def _notch(outline: Points, along: Floats) -> float:

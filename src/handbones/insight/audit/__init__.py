@@ -43,6 +43,7 @@ def audit(survey: Survey, *, seen: Callable[[int], None] | None = None) -> list[
 def _told_once(findings: list[Finding]) -> list[Finding]:
     """Leave out what follows from something worse: a bone at the wrong place lies off the edge, too."""
     worse = {
+        "side": {"duplicate", "leak"},  # the labels and the name came with another picture
         "off-edge": {"misplaced", "size", "side", "swapped", "crossing", "ragged", "doubled"},
         "ragged": {"crossing", "doubled"},
         "size": {"crossing"},

@@ -12,7 +12,7 @@ from handbones.insight.survey import Survey
 
 Floats = npt.NDArray[np.float64]
 
-LOOP = 0.01
+LOOP = 0.03
 """Share of an outline that a loop must tie off to count."""
 RAGGED = 6.0
 """Standard deviations of the log roughness."""
@@ -22,16 +22,16 @@ ALL_BESIDE = 6.0
 """The same for the typical outline of a picture."""
 LOST = 0.5
 """Where the typical outline has less than this share of the usual edge, the labels are of another picture."""
-SESAMOID = 0.12
+SESAMOID = 0.03
 """Brightness beside the thumb's metacarpal head, of the contrast between bone and soft tissue."""
-NOTCH = 42.0
+NOTCH = 45.0
 """Degrees of a notch from which the sesamoid counts as drawn."""
-BRIGHT = 0.75
-"""Brightness of something beside a phalanx, of the contrast between bone and soft tissue."""
-BRIGHTER = 8.0
-"""The same over the bone's usual value, in standard deviations."""
-NAILS = 5.0
-"""Standard deviations by which the tissue beside the distal phalanges is brighter than usual."""
+RING = 0.4
+"""Brightness of a band across a finger, of the contrast between bone and soft tissue."""
+NAILS = 0.05
+"""Brightness of the tissue around the finger tips over that further down, on the same scale; of the median finger."""
+_NAILS_SPREADS = 3.0
+"""The same over the collection's usual, in standard deviations."""
 
 _DISTAL = [bone.index for bone in ANATOMY if bone.segment == "distal"]
 
@@ -135,22 +135,26 @@ def _sesamoids(survey: Survey) -> Iterator[Finding]:
 
 
 def _bright_things(survey: Survey, lost: npt.NDArray[np.bool_]) -> Iterator[Finding]:
-    bright = survey.edge("bright")
-    standard = _standard(bright, 0.05)
-    for hand, case in enumerate(survey.cases):
-        if lost[hand]:
-            continue
-        score = np.minimum(np.nan_to_num(bright[hand]) / BRIGHT, standard[hand] / BRIGHTER)
-        if score.max() > 1:
-            bone = BONES[int(score.argmax())]
-            reason = f"Something beside {bone} is {bright[hand].max():.1f} times as bright as bone."
-            yield Finding(case, "ring", (bone,), float(score.max()), reason)
-    tips = np.nanmedian(bright[:, _DISTAL], axis=1)
-    score = _standard(tips[:, None], 0.02)[:, 0] / NAILS
-    bones = tuple(BONES[bone] for bone in _DISTAL)
-    for shown in np.flatnonzero((score > 1) & ~lost):
-        reason = f"The tissue beside the finger tips is brighter than usual, by {tips[shown]:.0%} of bone."
-        yield Finding(survey.cases[shown], "nails", bones, float(score[shown]), reason)
+    band, tips = np.nan_to_num(survey.edge("band")), _median_of_tips(survey)
+    usual = float(np.nanmedian(tips)) if not np.isnan(tips).all() else 0.0
+    spread = 1.4826 * float(np.nanmedian(np.abs(tips - usual))) if not np.isnan(tips).all() else 0.0
+    limit = usual + max(NAILS, _NAILS_SPREADS * spread)
+    for hand in np.flatnonzero(~lost):
+        if band[hand].max() > RING:
+            bone = BONES[int(band[hand].argmax())]
+            reason = f"On both sides of {bone} something is {band[hand].max():.1f} times as bright as bone."
+            yield Finding(survey.cases[hand], "ring", (bone,), float(band[hand].max() / RING), reason)
+        if tips[hand] > limit:
+            reason = f"Around the finger tips it is brighter than beside them, by {tips[hand]:.0%} of bone."
+            bones = tuple(BONES[bone] for bone in _DISTAL)
+            yield Finding(survey.cases[hand], "nails", bones, float(tips[hand] / limit), reason)
+
+
+def _median_of_tips(survey: Survey) -> Floats:
+    """(n,) of the five distal phalanges; NaN where fewer than three can be judged."""
+    tips = survey.edge("tip")[:, _DISTAL]
+    enough = np.asarray((~np.isnan(tips)).sum(axis=1) >= 3)
+    return np.where(enough, np.nanmedian(np.where(enough[:, None], tips, 0.0), axis=1), np.nan)
 
 
 def _standard(values: Floats, least: float) -> Floats:

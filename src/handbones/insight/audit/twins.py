@@ -14,7 +14,7 @@ from handbones.insight.survey import Survey
 Floats = npt.NDArray[np.float64]
 Gray = npt.NDArray[np.uint8]
 
-ALIKE = 0.7
+ALIKE = 0.85
 """Correlation of the fine structure of two pictures, after they were laid on each other, from which they are one."""
 _LIKELY = 0.7
 """Correlation of fingerprints from which two pictures are compared closely."""
