@@ -27,7 +27,7 @@ from handbones.learning.watch import State, Watch
 
 def need_torch() -> None:
     """Raise `UserError` if what training needs is not installed."""
-    missing = [name for name in ("torch", "lightning", "segmentation_models_pytorch") if not _installed(name)]
+    missing = [name for name in ("torch", "lightning", "segmentation_models_pytorch") if not installed(name)]
     if missing:
         raise UserError(f"training needs {', '.join(missing)}: pip install 'handbones[train]'")
 
@@ -126,5 +126,6 @@ def _mean(bones: dict[str, float], group: str) -> float:
     return sum(values) / len(values)
 
 
-def _installed(name: str) -> bool:
+def installed(name: str) -> bool:
+    """Whether a package is there, without loading it."""
     return importlib.util.find_spec(name) is not None

@@ -1,0 +1,45 @@
+"""`handbones tune`: search for better values of a recipe's fields."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from handbones.collection import open_collection
+from handbones.commands.console import TrainingConsole, installed, need_torch
+from handbones.errors import UserError
+
+_VARIED = ("optimiser.lr=3e-4..6e-3", "loss.bce=1.0..16.0", "input.size=[256, 320, 384]")
+
+
+def tune(
+    data: Annotated[Path | None, typer.Argument(help="The collection to learn from; none for phantoms alone.")] = None,
+    *,
+    recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a .yaml file, to start from.")] = "small",
+    out: Annotated[Path, typer.Option(help="Folder of the search; the same one goes on.")] = Path("runs/tune"),
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=LOW..HIGH", help=f"What to vary; repeatable. Unless given: {', '.join(_VARIED)}"),
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Trainings in all.", min=1)] = 20,
+    minutes: Annotated[float, typer.Option(help="Time of each.")] = 5.0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable.")
+    ] = None,
+) -> None:
+    """Train many times for a short while, each time with other values, and keep the best recipe."""
+    need_torch()
+    if not installed("optuna"):
+        raise UserError("tune needs optuna: pip install 'handbones[tune]'")
+    from handbones.learning import tuning  # noqa: PLC0415 loads torch
+
+    ranges = [tuning.parse_range(text) for text in vary or _VARIED]
+    overrides = [f"training.minutes={minutes}", f"validation.minutes={minutes / 4}", *(settings or [])]
+    collection = open_collection(data) if data is not None else None
+    with TrainingConsole() as console:
+        study = tuning.tune(recipe, overrides, ranges, out, collection, trials=trials, watch=console)
+    print(f"best of {trials}: Dice {study.best_value:.4f} with")
+    for field, value in study.best_params.items():
+        print(f"  {field:20} {value}")
+    again = f"handbones train {data or ''} --recipe {out / 'best.yaml'} --set training.minutes=60".replace("  ", " ")
+    print(f"all:    {out / 'trials.csv'}\nlearn:  {again}")

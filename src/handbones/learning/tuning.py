@@ -1,0 +1,169 @@
+"""A search for better values of a recipe's fields: many short trainings, steered by Optuna."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from handbones.collection import Collection
+from handbones.errors import UsageError, UserError
+from handbones.files import make_folder, write_text
+from handbones.learning.fit import fit
+from handbones.learning.watch import State, Watch
+from handbones.recipe import Recipe, field_names, load_recipe
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import Trial
+
+_LOGARITHMIC = 10.0
+"""A range that spans more than this factor is searched by its logarithm."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values that a field of the recipe may take."""
+
+    field: str
+    low: float | int | None = None
+    high: float | int | None = None
+    choices: tuple[Any, ...] = ()
+
+    def suggest(self, trial: "Trial") -> Any:
+        """A value for this trial."""
+        if self.choices:  # as JSON, since Optuna stores plain values only
+            return json.loads(trial.suggest_categorical(self.field, [json.dumps(choice) for choice in self.choices]))
+        assert self.low is not None and self.high is not None
+        log = self.low > 0 and self.high / self.low > _LOGARITHMIC
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return trial.suggest_int(self.field, self.low, self.high, log=log)
+        return trial.suggest_float(self.field, float(self.low), float(self.high), log=log)
+
+
+def parse_range(text: str) -> Range:
+    """Read `field=low..high` or `field=[a, b, c]`. Raises `UsageError`."""
+    field, equals, values = text.partition("=")
+    if not equals or field not in field_names():
+        raise UsageError(f"--vary {text}: write FIELD=LOW..HIGH or FIELD=[A, B, C] with a field of the recipe")
+    low, dots, high = values.partition("..")
+    if dots:
+        # YAML reads 1e-3 as text, but not 1.0e-3; Python reads both.
+        try:
+            first, last = (int(end) if end.strip().lstrip("-").isdigit() else float(end) for end in (low, high))
+        except ValueError:
+            raise UsageError(f"--vary {text}: {low} and {high} must be numbers") from None
+        if not first < last:
+            raise UsageError(f"--vary {text}: {low} must be less than {high}")
+        return Range(field, first, last)
+    try:
+        choices = yaml.safe_load(values)
+    except yaml.YAMLError:
+        choices = None
+    if not isinstance(choices, list) or len(choices) < 2:
+        raise UsageError(f"--vary {text}: write FIELD=LOW..HIGH or FIELD=[A, B, C]")
+    return Range(field, choices=tuple(choices))
+
+
+def tune(
+    recipe: str,
+    overrides: Sequence[str],
+    ranges: Sequence[Range],
+    out: Path,
+    collection: Collection | None,
+    *,
+    trials: int,
+    watch: Watch,
+) -> "Study":
+    """Train until `trials` trainings are done in all, and leave `out`/best.yaml and `out`/trials.csv.
+
+    A trial that at a validation lags behind the median of the others ends early. What is done is kept in
+    `out`/study.db, so that the same call goes on after a cut; the trial that was cut is done anew. Raises `UsageError`
+    where other fields were varied in `out` before.
+    """
+    import optuna  # noqa: PLC0415 an extra
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    make_folder(out)
+    study = optuna.create_study(
+        storage=f"sqlite:///{out / 'study.db'}",
+        study_name="handbones",
+        direction="maximize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
+        load_if_exists=True,
+    )
+    _keep_or_check(study, ranges, out)
+    states = optuna.trial.TrialState
+    for cut in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+        study.tell(cut.number, state=states.FAIL)
+        study.enqueue_trial(cut.params)
+    while (done := len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))) < trials:
+        study.sampler = optuna.samplers.TPESampler(seed=done)
+        trial = study.ask()
+        values = {one.field: one.suggest(trial) for one in ranges}
+        chosen = load_recipe(recipe, [*overrides, *(f"{field}={json.dumps(value)}" for field, value in values.items())])
+        watch.said(f"trial {done + 1} of {trials}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
+        dice = _train(chosen, out / "trial", collection, trial, watch)
+        study.tell(trial, dice, state=None if dice is not None else states.PRUNED)
+        study.trials_dataframe().to_csv(out / "trials.csv", index=False)
+        if dice is not None and study.best_trial.number == trial.number:
+            write_text(out / "best.yaml", chosen.to_yaml())
+    return study
+
+
+def _train(recipe: Recipe, run: Path, collection: Collection | None, trial: "Trial", watch: Watch) -> float | None:
+    """The best validation Dice of one training; None if it was given up."""
+    shutil.rmtree(run, ignore_errors=True)
+    referee = _Referee(trial, watch)
+    try:
+        outcome = fit(recipe, run, collection, watch=referee)
+    except _HopelessError:
+        watch.said("behind the median of the others: given up")
+        return None
+    finally:
+        shutil.rmtree(run, ignore_errors=True)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if referee.best is None:
+        raise UserError("a trial ended without a validation: give it more time with --minutes")
+    return referee.best
+
+
+class _HopelessError(Exception):
+    """Ends a training from within."""
+
+
+class _Referee(Watch):
+    """Tells Optuna of each validation, and ends a training that has no hope."""
+
+    def __init__(self, trial: "Trial", watch: Watch) -> None:
+        self.trial, self.watch = trial, watch
+        self.best: float | None = None
+        self._validations = 0
+
+    def said(self, text: str) -> None:
+        self.watch.said(text)
+
+    def stepped(self, state: State) -> None:
+        self.watch.stepped(state)
+
+    def validated(self, state: State, bones: dict[str, float]) -> None:
+        self.watch.validated(state, bones)
+        self.best = max(self.best or 0.0, state.dice)
+        self._validations += 1
+        self.trial.report(self.best, self._validations)
+        if self.trial.should_prune():
+            raise _HopelessError
+
+
+def _keep_or_check(study: "Study", ranges: Sequence[Range], out: Path) -> None:
+    """Write down what is varied, or compare with what was varied before."""
+    told = {one.field: str(one) for one in ranges}
+    before = study.user_attrs.get("ranges", told)
+    if before != told:
+        changed = next(field for field in {**before, **told} if before.get(field) != told.get(field))
+        raise UsageError(f"--out {out}: varied {changed} otherwise before: give the same --vary, or another --out")
+    study.set_user_attr("ranges", told)
