@@ -1,5 +1,6 @@
 """A training end to end on drawn hands of 64 pixels: the run folder, exact resume, interruption."""
 
+import csv
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from handbones.collection import open_collection
 from handbones.errors import UsageError, UserError
 from handbones.learning.export import load_network
 from handbones.learning.fit import Outcome, fit
+from handbones.learning.networks import Network
 from handbones.learning.watch import State, Watch
 from handbones.recipe import Recipe, load_recipe
 
@@ -33,6 +35,7 @@ TINY = [
     "validation.minutes=null",
     "validation.steps=2",
     "data.folds=3",
+    "training.loggers=[]",
 ]
 
 
@@ -56,13 +59,13 @@ def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def run(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     out = tmp_path_factory.mktemp("run") / "run"
-    return out, fit(tiny(), out, open_collection(drawn))
+    return out, fit(tiny("training.loggers=[tensorboard]"), out, open_collection(drawn))
 
 
 def test_run_folder_holds_what_it_promises(run: tuple[Path, Outcome]) -> None:
     out, outcome = run
     names = sorted(path.name for path in out.iterdir())
-    assert names == ["bundle", "cases.json", "history.csv", "last.ckpt", "recipe.yaml"]
+    assert names == ["bundle", "cases.json", "history.csv", "last.ckpt", "recipe.yaml", "tensorboard"]
     parts = sorted(path.name for path in outcome.bundle.iterdir())
     assert parts == ["card.json", "model.onnx", "model.safetensors", "recipe.yaml"]
     assert len((out / "history.csv").read_text().splitlines()) == 3
@@ -100,6 +103,91 @@ def test_accumulated_batches_resume_to_the_same_weights(drawn: Path, tmp_path: P
     fit(recipe, tmp_path / "b", open_collection(drawn), resume=True)
     a, b = (torch.load(tmp_path / run / "last.ckpt", weights_only=True)["state_dict"] for run in "ab")
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_accumulated_batches_weigh_as_one_large_batch(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plain(recipe: Recipe, *, pretrained: bool) -> Network:
+        layer = torch.nn.Conv2d(1, 29, 3, stride=2, padding=1)  # no batch normalisation, which sees the batch
+        torch.nn.init.zeros_(layer.weight)
+        return Network(layer, recipe.network, recipe.input)
+
+    monkeypatch.setattr("handbones.learning.fit.build_network", plain)
+    plain_loss = [
+        "loss.dice=0",
+        'training.precision="32"',
+        "training.ema=null",
+        "training.steps=2",
+        "validation.steps=9",
+    ]
+    for run, batch in (("one", 4), ("two", 2)):
+        recipe = tiny(*plain_loss, f"training.batch={batch}", f"training.accumulate={4 // batch}")
+        fit(recipe, tmp_path / run, open_collection(drawn))
+    one, two = (
+        torch.load(tmp_path / run / "last.ckpt", weights_only=True)["state_dict"]["network.body.weight"]
+        for run in ("one", "two")
+    )
+    assert one.abs().max() > 0
+    torch.testing.assert_close(one, two)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_patience_ends_a_training_that_learns_no_more(drawn: Path, tmp_path: Path) -> None:
+    recipe = tiny("optimiser.lr=1e-9", "training.steps=40", "validation.steps=1", "training.patience=2")
+    outcome = fit(recipe, tmp_path / "run", open_collection(drawn))
+    dices = [float(row["dice"]) for row in csv.DictReader((tmp_path / "run" / "history.csv").open())]
+    assert 3 <= outcome.state.step == len(dices) < 40
+    assert max(dices) == dices[-3]
+    again = fit(recipe, tmp_path / "run", open_collection(drawn), resume=True)
+    assert again.state.step == outcome.state.step
+
+
+def test_tensorboard_has_the_course(run: tuple[Path, Outcome]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run[0] / "tensorboard")).Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {"loss", "lr", "pictures_per_s", "data_wait", "dice", "dice/carpals", "bone/Pisiform"} <= tags
+    assert [event.step for event in events.Scalars("dice")] == [2, 4]
+
+
+@pytest.mark.usefixtures("no_export")
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), r"lower training\.batch \(now 2"),
+        (MemoryError(), r"memory is full: lower training\.batch"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), r"lower training\.workers \(now 0"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. It is"), r"/dev/shm is full"),
+    ],
+)
+def test_memory_that_runs_out_is_one_line(
+    error: Exception, line: str, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("handbones.learning.module.BoneModule.training_step", fail)
+    with pytest.raises(UserError, match=line) as caught:
+        fit(tiny(), tmp_path / "run", open_collection(drawn))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_full_memory_in_validation_names_its_batch(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("handbones.learning.module.BoneModule.predict", fail)
+    with pytest.raises(UserError, match=r"in validation: lower validation\.batch \(now 8\)"):
+        fit(tiny(), tmp_path / "run", open_collection(drawn))
+    with pytest.raises(UserError, match=r"wandb is not installed.*handbones\[tracking\]"):
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        fit(tiny("training.loggers=[wandb]"), tmp_path / "other", open_collection(drawn))
 
 
 @pytest.mark.usefixtures("no_export")

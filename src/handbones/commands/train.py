@@ -58,7 +58,8 @@ def train(
 
     with TrainingConsole() as console:
         outcome = fit(chosen, folder, collection, init=_bundle(init), resume=resume, watch=console)
-    _say_what_next(folder, outcome.bundle, outcome.interrupted)
+    if outcome.first:
+        _say_what_next(folder, outcome.bundle, outcome.interrupted)
     if outcome.interrupted:
         raise KeyboardInterrupt
 

@@ -10,20 +10,30 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from handbones.anatomy import BONES
+from handbones.anatomy import ANATOMY, BONES, GROUPS
 from handbones.errors import UserError
 from handbones.learning.module import BoneModule
 from handbones.learning.run import Run
 from handbones.learning.validation import Item, validate
 from handbones.learning.watch import State, Watch
+from handbones.learning.world import World
 from handbones.recipe import Recipe
 
 
 class Course(Callback):
-    """Runs validation and checkpoints when they are due, and ends the training with its budget."""
+    """Runs validation and checkpoints when they are due, and ends the training with its budget.
+
+    Where several processes train together, each decision is taken by all of them, from the same numbers.
+    """
 
     def __init__(
-        self, recipe: Recipe, run: Run, pass_steps: int, examiner: DataLoader[list[Item]], watch: Watch
+        self,
+        recipe: Recipe,
+        run: Run,
+        pass_steps: int,
+        examiner: DataLoader[list[Item]],
+        watch: Watch,
+        world: World | None = None,
     ) -> None:
         """`pass_steps` make a pass over the cases (0: there are none); `examiner` gives the validation pictures."""
         self.recipe = recipe
@@ -31,7 +41,11 @@ class Course(Callback):
         self.pass_steps = pass_steps
         self.examiner = examiner
         self.watch = watch
+        self.world = world or World()
+        self.stop_asked = False
+        """Somebody wants this process to stop; `interrupted` once all have agreed."""
         self.interrupted = False
+        self.validating = False
         self.history: list[dict[str, float]] = []
         self.step = 0
         self._earlier = 0.0  # seconds of training in the sessions before this one
@@ -39,11 +53,16 @@ class Course(Callback):
         self._dice = self._best = math.nan
         self._meter = _Meter()
         self._clock = time.monotonic()
-        self._saved = self._clock
+        self._saved = 0.0  # seconds at the last checkpoint
+        self._agreed = 0.0  # seconds that all processes go by
 
     @property
     def seconds(self) -> float:
         """Time in training, that before a resume included."""
+        return self._agreed if self.world.size > 1 else self._own_seconds
+
+    @property
+    def _own_seconds(self) -> float:
         return self._earlier + time.monotonic() - self._clock
 
     @property
@@ -69,12 +88,13 @@ class Course(Callback):
         return State(self.step, epoch, self.seconds / 60, progress, loss, rate, wait, self._dice, self._best)
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self._clock = self._saved = time.monotonic()
+        self._clock = time.monotonic()
+        self._agreed = self._saved = self._earlier
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self.step = trainer.global_step
         self._meter.restart()
-        trainer.should_stop = self.progress() >= 1  # a resume of a run that is over
+        trainer.should_stop = self.progress() >= 1 or self._stale()  # a resume of a run that is over
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._meter.begin()
@@ -86,31 +106,49 @@ class Course(Callback):
         if trainer.global_step == self.step:
             return  # in the middle of a step that several batches make
         self.step = trainer.global_step
+        self._agree()
         done = self.progress() >= 1
         if self._meter.due() or done:
-            self.watch.stepped(self._report())
+            self._report(trainer)
         if not self.interrupted and (done or self._validation_due()):
             self.run_validation(module)
-        over = done or self.interrupted
-        if over or time.monotonic() - self._saved > 60 * self.recipe.training.checkpoint_minutes:
-            self._saved = time.monotonic()
+            self._agree()
+        over = done or self.interrupted or self._stale()
+        if over or self.seconds - self._saved > 60 * self.recipe.training.checkpoint_minutes:
+            self._saved = self.seconds
             self.run.save_checkpoint(trainer)
         trainer.should_stop = over
+
+    def _agree(self) -> None:
+        """Go by the slowest clock, and stop if anyone is asked to."""
+        self._agreed, asked = self.world.largest([self._own_seconds, float(self.stop_asked)])
+        self.interrupted = asked > 0
 
     def run_validation(self, module: LightningModule) -> None:
         """Validate now and have the run keep what came out."""
         assert isinstance(module, BoneModule)
-        scores = validate(module.predict, self.examiner, self.recipe.validation.threshold)
+        self.world.spread(module.model.buffers())  # running means, which each process takes of its own batches
+        self.validating = True
+        scores = validate(module.predict, self.examiner, self.recipe.validation.threshold, self.world)
+        self.validating = False
         self._dice = float(scores.mean())
         better = not self._dice <= self._best
         self._best = self._dice if better else self._best
         self._validated = (self.step, self.seconds)
         state = self.state()
         self.history.append(asdict(state))
-        if better:
-            self.run.keep(module.model, state, scores)
-        self.run.write_history(self.history)
-        self.watch.validated(state, dict(zip(BONES, scores.mean(axis=0).tolist(), strict=True)))
+        bones = dict(zip(BONES, scores.mean(axis=0).tolist(), strict=True))
+        if self.world.writes:
+            if better:
+                self.run.keep(module.model, state, scores)
+            self.run.write_history(self.history)
+        self.watch.validated(state, bones)
+        groups: dict[str, Any] = {
+            name: np.mean([bones[bone.label] for bone in ANATOMY if bone.group == name]) for name in GROUPS
+        }
+        self._log(module.trainer, {"dice": self._dice, **_under("dice", groups), **_under("bone", bones)})
+        if self._stale():
+            self.watch.said(f"no better Dice in {self.recipe.training.patience} validations: the training ends")
         self._meter.restart()
 
     def state_dict(self) -> dict[str, Any]:
@@ -138,7 +176,7 @@ class Course(Callback):
         if "random_cuda" in checkpoint and torch.cuda.is_available():
             torch.cuda.set_rng_state(checkpoint["random_cuda"].cpu())
 
-    def _report(self) -> State:
+    def _report(self, trainer: Trainer) -> None:
         state = self.state()
         self._meter.restart()
         if not math.isfinite(state.loss):
@@ -146,7 +184,19 @@ class Course(Callback):
                 f"the loss is not a number at step {self.step}: lower optimiser.lr, or set training.precision=32; "
                 f"the best model so far is in {self.run.bundle}"
             )
-        return state
+        self.watch.stepped(state)
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self._log(trainer, {"loss": state.loss, "lr": rate, "pictures_per_s": state.rate, "data_wait": state.wait})
+
+    def _log(self, trainer: Trainer, values: dict[str, Any]) -> None:
+        for logger in trainer.loggers:
+            logger.log_metrics({name: float(value) for name, value in values.items()}, self.step)
+
+    def _stale(self) -> bool:
+        """Whether there have been so many validations without a better Dice that the training is over."""
+        dices = [row["dice"] for row in self.history]
+        patience = self.recipe.training.patience
+        return patience is not None and len(dices) - 1 - int(np.argmax(dices or [0])) >= patience
 
     def _validation_due(self) -> bool:
         due = self.recipe.validation
@@ -156,6 +206,10 @@ class Course(Callback):
             steps.append(max(1, round(due.epochs * self.pass_steps)))
         by_step = bool(steps) and self.step - step >= min(steps)
         return by_step or (due.minutes is not None and self.seconds - seconds >= 60 * due.minutes)
+
+
+def _under(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}/{name}": value for name, value in values.items()}
 
 
 class _Meter:

@@ -9,20 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
 
 from handbones.bundle import load_bundle
 from handbones.collection import Collection
 from handbones.errors import UsageError, UserError
 from handbones.learning import cpu
+from handbones.learning.cache import PictureCache
 from handbones.learning.course import Course
-from handbones.learning.dataset import PictureCache, Serials, TrainingSet, training_loader, worker_count
+from handbones.learning.dataset import Serials, TrainingSet, training_loader, worker_count
 from handbones.learning.export import start_from
+from handbones.learning.memory import plain_memory_errors
 from handbones.learning.module import BoneModule
 from handbones.learning.networks import build_network, count_parameters
 from handbones.learning.run import Run, Split
+from handbones.learning.tracking import build_loggers
 from handbones.learning.validation import ValidationSet, validation_loader
 from handbones.learning.watch import State, Watch
+from handbones.learning.world import World
 from handbones.recipe import Recipe
 
 
@@ -33,6 +38,8 @@ class Outcome:
     bundle: Path
     state: State
     interrupted: bool
+    first: bool = True
+    """Whether this process is the first of those that trained together, or the only one."""
 
 
 def fit(
@@ -47,11 +54,13 @@ def fit(
     """Train as the recipe says and leave the best model in `out`/bundle.
 
     `init` is a bundle to start from instead of the recipe's weights; `resume` goes on with the run in `out`. Ctrl-C
-    ends the training after the step at hand, with everything saved. Raises `UserError` and `UsageError`.
+    ends the training after the step at hand, with everything saved. Started by `torchrun`, the processes train
+    together: each takes batches of its own, and the first one writes and speaks. Raises `UserError` and `UsageError`.
     """
-    watch = watch or Watch()
+    world = World.of_environment()
+    watch = watch if watch and world.writes else Watch()
     training = recipe.training
-    run = Run(out, recipe, Split.of(recipe, collection))
+    run = Run(out, recipe, Split.of(recipe, collection), writes=world.writes)
     run.prepare(resume=resume)
     torch.manual_seed(training.seed)
     network = build_network(recipe, pretrained=init is None and not resume)
@@ -59,13 +68,13 @@ def fit(
         start_from(network, load_bundle(init))
     watch.said(_summary(recipe, run.split, count_parameters(network)))
 
-    cache = PictureCache(run.cache if recipe.data.cache and run.split.train else None)
-    workers = worker_count(training.workers)
-    samples = TrainingSet(recipe, run.split.train, cache)
+    cache = _cache(recipe, run)
+    workers = worker_count(training.workers, world.size // world.nodes)
+    samples = TrainingSet(recipe, run.split.train, cache, world.size)
     if not samples.pass_steps and not (training.steps or training.minutes):
         raise UsageError("phantoms have no epochs: set training.steps or training.minutes")
-    examiner = validation_loader(ValidationSet(recipe, run.split.valid, cache), min(workers, 4))
-    course = Course(recipe, run, samples.pass_steps, examiner, watch)
+    examiner = validation_loader(ValidationSet(recipe, run.split.valid, cache), min(workers, 4), world)
+    course = Course(recipe, run, samples.pass_steps, examiner, watch, world)
     trainer = _trainer(recipe, out, course)
     device = trainer.strategy.root_device.type
     if device == "cpu":
@@ -73,26 +82,41 @@ def fit(
         cpu.quicken_depthwise(network)
     module = BoneModule(network, recipe, course.progress)
 
-    first = run.steps_done() * training.accumulate
-    last = course.total_steps * training.accumulate if course.total_steps else None
-    loader = training_loader(samples, Serials(training.batch, first, last), workers, pin=device == "cuda")
-    with _graceful(course, watch), _quiet(), _plain_errors():
+    step_batches = training.accumulate * world.size
+    first = run.steps_done() * step_batches
+    last = course.total_steps * step_batches if course.total_steps else None
+    serials = Serials(training.batch, first, last, world.rank, world.size)
+    loader = training_loader(samples, serials, workers, pin=device == "cuda")
+    memory = plain_memory_errors(recipe, lambda: course.validating, workers)
+    with _graceful(course, watch), _quiet(), _plain_errors(), memory:
         trainer.fit(module, loader, ckpt_path=run.checkpoint if resume else None, weights_only=True)
-    run.finish(module.model, course.state())
-    return Outcome(run.bundle, course.state(), course.interrupted)
+    if world.writes:
+        run.finish(module.model, course.state())
+    return Outcome(run.bundle, course.state(), course.interrupted, world.writes)
+
+
+def _cache(recipe: Recipe, run: Run) -> PictureCache:
+    settings = recipe.data
+    if not settings.cache or not run.split.train:
+        return PictureCache(None)
+    folder = Path(settings.cache_folder).expanduser() if settings.cache_folder else run.cache
+    return PictureCache(folder, settings.cache_limit * 1e9 if settings.cache_limit else None)
 
 
 def _trainer(recipe: Recipe, out: Path, course: Course) -> Trainer:
-    training = recipe.training
+    training, world = recipe.training, course.world
     return Trainer(
         accelerator="auto",
-        devices=1,
+        strategy="ddp" if world.size > 1 else "auto",
+        devices=world.size // world.nodes,
+        num_nodes=world.nodes,
+        plugins=None if world.size > 1 else [LightningEnvironment()],  # alone, whatever a scheduler has set
         precision=_precision(training.precision),  # type: ignore[arg-type]
         max_epochs=-1,
         accumulate_grad_batches=training.accumulate,
         default_root_dir=out,
         callbacks=[course],
-        logger=False,
+        logger=build_loggers(recipe, out) if world.writes else False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -126,9 +150,9 @@ def _graceful(course: Course, watch: Watch) -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM) ends the training after its step; the second one at once."""
 
     def stop(number: int, frame: Any) -> None:
-        if course.interrupted:
+        if course.stop_asked:
             raise KeyboardInterrupt
-        course.interrupted = True
+        course.stop_asked = True
         watch.said("stopping after this step; once more stops at once")
 
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -5,6 +5,7 @@ cases.json    which cases train and which validate
 history.csv   a row for each validation
 last.ckpt     all that a resume needs, renewed every few minutes
 bundle/       the best model so far, usable at any time
+tensorboard/  the course of loss, speed and Dice, for TensorBoard
 cache/        decoded pictures, while it trains
 """
 
@@ -43,6 +44,11 @@ _MAY_CHANGE = {
     "training.minutes",
     "training.workers",
     "training.checkpoint_minutes",
+    "training.patience",
+    "training.loggers",
+    "data.cache",
+    "data.cache_folder",
+    "data.cache_limit",
     "validation.epochs",
     "validation.steps",
     "validation.minutes",
@@ -81,8 +87,10 @@ class Split:
 class Run:
     """The files of one training run."""
 
-    def __init__(self, folder: Path, recipe: Recipe, split: Split) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, split: Split, *, writes: bool = True) -> None:
+        """`writes`: whether this is the one among the processes of a training that writes files."""
         self.folder = folder
+        self.writes = writes
         self.recipe = recipe
         self.split = split
         self.checkpoint = folder / "last.ckpt"
@@ -102,6 +110,8 @@ class Run:
                 raise UsageError(f"{self.folder}: was trained with another {changed[0]}: a resume cannot change that")
             if json.loads(cases.read_text(encoding="utf-8")) != self.split.names():
                 raise UserError(f"{self.folder}: was trained on other cases: give --resume the same DATA")
+        if not self.writes:
+            return
         make_folder(self.folder)
         for unfinished in self.folder.glob(f".{self.checkpoint.stem}-*"):  # of a run that was killed while saving
             unfinished.unlink()
@@ -115,7 +125,10 @@ class Run:
         return int(torch.load(self.checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])
 
     def save_checkpoint(self, trainer: Trainer) -> None:
-        """Renew last.ckpt."""
+        """Renew last.ckpt. All processes of a training must ask, and one writes."""
+        if not self.writes:
+            trainer.save_checkpoint(self.checkpoint)
+            return
         with atomic_path(self.checkpoint) as temporary:
             try:
                 trainer.save_checkpoint(temporary)

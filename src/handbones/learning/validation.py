@@ -22,6 +22,7 @@ from handbones.inference.masks import crop_masks
 from handbones.labels import Packed, load_labels
 from handbones.learning.cache import PictureCache
 from handbones.learning.dataset import draw_phantom, start_worker
+from handbones.learning.world import World
 from handbones.metric import dice_from_counts
 from handbones.recipe import Recipe
 
@@ -85,11 +86,15 @@ class ValidationSet(Dataset[Item]):
         return frame.place(picture), frame
 
 
-def validation_loader(dataset: ValidationSet, workers: int) -> DataLoader[list[Item]]:
-    """Lists of `validation.batch` items, in order."""
+def validation_loader(dataset: ValidationSet, workers: int, world: World | None = None) -> DataLoader[list[Item]]:
+    """Lists of `validation.batch` items, in order; of several processes each has every so-manieth list."""
+    world = world or World()
+    batch = dataset.recipe.validation.batch
+    batches = [list(range(start, min(start + batch, len(dataset)))) for start in range(0, len(dataset), batch)]
     return DataLoader(
         dataset,  # type: ignore[arg-type] # `collate_fn` makes lists of its items
-        batch_size=dataset.recipe.validation.batch,
+        # Whole batches, as one process would make them: a picture's logits may depend on its company by rounding.
+        batch_sampler=batches[world.rank :: world.size],
         num_workers=workers,
         collate_fn=list,
         persistent_workers=workers > 0,
@@ -98,8 +103,26 @@ def validation_loader(dataset: ValidationSet, workers: int) -> DataLoader[list[I
     )
 
 
-def validate(forward: Callable[[Tensor], Tensor], batches: DataLoader[list[Item]], threshold: float) -> Scores:
-    """Dice of every picture and bone, (pictures, 29); `forward` maps (N, 1, H, W) uint8 to logits on any device."""
+def validate(
+    forward: Callable[[Tensor], Tensor],
+    batches: DataLoader[list[Item]],
+    threshold: float,
+    world: World | None = None,
+) -> Scores:
+    """Dice of every picture and bone, (pictures, 29); `forward` maps (N, 1, H, W) uint8 to logits on any device.
+
+    Of several processes each scores the batches that its loader has, and all of them get all scores, in order.
+    """
+    scores = _validate(forward, batches, threshold)
+    if world is None or world.size == 1:
+        return scores
+    numbers = [number for numbers in batches.batch_sampler or [] for number in numbers]
+    gathered = world.gather((numbers, scores))
+    everywhere = np.concatenate([some for _, some in gathered])
+    return everywhere[np.argsort([number for some, _ in gathered for number in some])]
+
+
+def _validate(forward: Callable[[Tensor], Tensor], batches: DataLoader[list[Item]], threshold: float) -> Scores:
     scores: list[npt.NDArray[np.float64]] = []
     pending: list[Future[npt.NDArray[np.float64]]] = []
     with torch.no_grad(), ThreadPoolExecutor(max_workers=2) as pool:
@@ -112,7 +135,7 @@ def validate(forward: Callable[[Tensor], Tensor], batches: DataLoader[list[Item]
                 scores += [row.result() for row in pending]
                 pending = [pool.submit(score, *pair, threshold) for pair in zip(logits, group, strict=True)]
         scores += [row.result() for row in pending]
-    return np.array(scores)
+    return np.array(scores).reshape(-1, len(BONES))
 
 
 def score(logits: Logits, item: Item, threshold: float) -> npt.NDArray[np.float64]:
