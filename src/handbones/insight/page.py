@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Cell = Any
-"""What `str` makes readable, a float (three digits), None (a dash) or markup such as `bone_chip`."""
+"""What `str` makes readable, a float (rounded), None (a dash) or markup such as `bone_chip`."""
 
 
 class Markup(str):
@@ -191,7 +191,7 @@ def _cell(value: Cell) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "&ndash;"
     if isinstance(value, float | np.floating):
-        return f"{value:.3f}"
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
     return _text(str(value) if not isinstance(value, Markup) else value)
 
 

@@ -54,7 +54,8 @@ def _told_once(findings: list[Finding]) -> list[Finding]:
     }
     by_case: dict[int, list[Finding]] = {}
     for found in findings:
-        by_case.setdefault(id(found.case), []).append(found)
+        for case in (found.case, found.other):
+            by_case.setdefault(id(case), []).append(found)
 
     def explained(found: Finding) -> bool:
         for other in by_case[id(found.case)]:

@@ -40,7 +40,8 @@ def person_findings(survey: Survey, sound: npt.NDArray[np.bool_]) -> Iterator[Fi
         return
     ratios = likeness.ratios(figures)
     names = np.unique(people)
-    limit = np.log(max(len(names) * (len(names) - 1) / 2, 1))  # the odds that two people taken by chance are one
+    # The odds that two people taken by chance are one; a little more, since hands are not quite normally distributed.
+    limit = 1.25 * np.log(max(len(names) * (len(names) - 1) / 2, 2))
     member = people[:, None] == names
     for first in range(len(names)):
         own = np.flatnonzero(member[:, first])

@@ -124,7 +124,7 @@ def _places_figure(survey: Survey) -> "Figure":
     centres[left, :, 0] = 1 - centres[left, :, 0]
     figure = new_figure(6.6, 6.6)
     axes = figure.subplots()
-    middles = np.nanmedian(centres, axis=0)
+    middles = _apart(np.nanmedian(centres, axis=0))
     for index, label in enumerate(BONES):
         axes.plot(*centres[:, index].T, ".", color=COLOURS[index], markersize=2.2, alpha=0.5, rasterized=True)
         axes.annotate(
@@ -137,3 +137,16 @@ def _places_figure(survey: Survey) -> "Figure":
         )
     axes.set(xlim=(0, 1), ylim=(1, 0), aspect="equal", xlabel="share of the width", ylabel="share of the height")
     return figure
+
+
+def _apart(places: Floats) -> Floats:
+    """Places of labels, moved so far that none covers another."""
+    room = np.array([0.045, 0.026])
+    for _ in range(60):
+        step = places[:, None] - places[None]
+        near = (np.abs(step) < room).all(axis=2) & ~np.eye(len(places), dtype=bool)
+        if not near.any():
+            break
+        push = np.where(step[..., 1] >= 0, 1, -1) * (room[1] - np.abs(step[..., 1])) * near
+        places = places + np.stack([np.zeros(len(places)), 0.3 * push.sum(axis=1)], axis=1)
+    return places

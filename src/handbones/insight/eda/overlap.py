@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 
 _HANDS = 200
 """For the average hand."""
+_SHOWN_FROM = 3
+"""Percent of the hands."""
 _EXAMPLES = 8
 _CANVAS = (560, 420)
 """Height and width of the average hand, in pixels."""
@@ -110,7 +112,7 @@ def _average_figure(survey: Survey) -> "Figure":
     figure = new_figure(6.2, 6.4)
     axes = figure.subplots()
     axes.imshow(inside, cmap="Greys", vmin=0, vmax=1.6, rasterized=True)
-    shown = np.ma.masked_less(100 * over, 1)
+    shown = np.ma.masked_less(100 * over, _SHOWN_FROM)
     colours = axes.imshow(shown, cmap="plasma_r", vmin=0, vmax=max(float(shown.max() or 1), 1), rasterized=True)
     axes.set_axis_off()
     figure.colorbar(colours, ax=axes, label="hands with several bones there (%)", shrink=0.7)
@@ -148,7 +150,7 @@ def _examples(survey: Survey, several: Floats) -> list[tuple[Picture, str]]:
         if len(chosen) == _EXAMPLES:
             break
     return [
-        (_tinted(survey, index), f"{survey.cases[index].person}/{survey.cases[index].name}: {several[index]:.2%}")
+        (_tinted(survey, index), f"{several[index]:.2%}: {survey.cases[index].person}/{survey.cases[index].name}")
         for index in chosen.values()
     ]
 

@@ -43,20 +43,19 @@ def add_tilt(page: Page, survey: Survey) -> list[Table]:
         _tilt_figure(known), "Share of the hands of each part by tilt; dashed: where a wrist counts as bent."
     )
     chosen = survey.choose((splits == "train") & (np.array([f.shapes is not None for f in survey.facts])))
-    shares = {way: _fold_rows(chosen, way) for way in ("none", "tilt")}
-    rows = [(way, *row) for way, of_way in shares.items() for row in of_way]
+    chance, spread = _fold_rows(chosen, "none"), _fold_rows(chosen, "tilt")
+    rows = [(*one, *two[2:]) for one, two in zip(chance, spread, strict=False)]
     if rows:
         section.heading("How folds share it")
-        section.text(
-            f"Each of {_FOLDS} folds by person, as `train` makes them: left to chance, and with data.stratify=tilt."
-        )
-        header = ("stratify", "fold", "people", "pictures", "bent (%)", "left (%)")
-        section.table(header, rows)
-    return [Table("folds", ("stratify", "fold", "people", "pictures", "bent_percent", "left_percent"), rows)]
+        section.text(f"Of {_FOLDS} folds by person, as train makes them by chance and with data.stratify=tilt.")
+        by_tilt = ("bent, by tilt (%)", "left, by tilt (%)")
+        section.table(("fold", "pictures", "bent (%)", "left (%)", *by_tilt), rows)
+    columns = ("fold", "pictures", "bent_percent", "left_percent", "bent_percent_by_tilt", "left_percent_by_tilt")
+    return [Table("folds", columns, rows)]
 
 
-def _fold_rows(survey: Survey, way: Stratify) -> list[tuple[int, int, int, float, float]]:
-    """Of each fold: number, people, pictures, percent bent, percent left; nothing where folds cannot be made."""
+def _fold_rows(survey: Survey, way: Stratify) -> list[tuple[int, int, float, float]]:
+    """Of each fold: number, pictures, percent bent, percent left; nothing where folds cannot be made."""
     try:
         pairs = folds(survey.cases, _FOLDS, stratify=way)
     except UserError:
@@ -65,9 +64,8 @@ def _fold_rows(survey: Survey, way: Stratify) -> list[tuple[int, int, int, float
     left = np.array([side == "left" for side in survey.sides()])
     rows = []
     for number, (_, valid) in enumerate(pairs):
-        people = len({survey.cases[index].person for index in valid})
         bent = 100 * float((np.abs(tilt[valid]) > BENT_DEGREES).mean())
-        rows.append((number, people, len(valid), bent, 100 * float(left[valid].mean())))
+        rows.append((number, len(valid), bent, 100 * float(left[valid].mean())))
     return rows
 
 
