@@ -191,7 +191,7 @@ def _cell(value: Cell) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "&ndash;"
     if isinstance(value, float | np.floating):
-        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+        return f"{float(value):.{3 if -10 < float(value) < 10 else 1}f}"
     return _text(str(value) if not isinstance(value, Markup) else value)
 
 
