@@ -118,7 +118,7 @@ class Segmenter:
         with ThreadPoolExecutor(max_workers=2) as pool:
             drawn: deque[tuple[Radiograph, Future[Segmentation]]] = deque()
             for radiograph, answers in self.answer_many(pictures):
-                drawn.append((radiograph, pool.submit(self._conclude, radiograph, answers)))
+                drawn.append((radiograph, pool.submit(self.conclude, radiograph, answers)))
                 if len(drawn) > _BEHIND:
                     yield _done(*drawn.popleft())
             yield from (_done(*last) for last in drawn)
@@ -171,7 +171,8 @@ class Segmenter:
         """What the first network says while it searches."""
         return self._ensemble.networks[0].ask(((picture, view) for view in views), self.batch)
 
-    def _conclude(self, radiograph: Radiograph, answers: Sequence[Answer]) -> Segmentation:
+    def conclude(self, radiograph: Radiograph, answers: Sequence[Answer]) -> Segmentation:
+        """The bones in a picture by what `answer_many` says of it."""
         size = radiograph.height, radiograph.width
         if not answers:
             return Segmentation(*size, {}, NO_HAND)
