@@ -24,6 +24,9 @@ VERBS = (
     ("tune", "Search for better values of a recipe's fields."),
     ("evaluate", "Measure a bundle on labelled radiographs."),
     ("predict", "Find the bones in pictures: submission CSV, label files, overlays."),
+    ("ensemble", "Merge several submissions into one by vote."),
+    ("submission", "Check whether the competition would take a submission file."),
+    ("measure", "Measure bones: lengths, widths, areas, ratios, as CSV."),
     ("export", "Write a bundle as one .onnx file."),
 )
 """Each verb is the function of its name in the module of its name in `handbones.commands`; then its help."""

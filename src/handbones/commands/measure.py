@@ -1,0 +1,59 @@
+"""`handbones measure`: lengths, widths, areas and ratios of bones as CSV."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from handbones.collection import Case, open_collection
+from handbones.commands.console import counting
+from handbones.commands.looking import Opener, looking
+from handbones.errors import UserError
+from handbones.files import make_folder
+
+if TYPE_CHECKING:
+    from handbones.insight.measure import Tables
+
+
+@looking
+def measure(
+    data: Annotated[Path, typer.Argument(help="A picture, a folder of pictures or a collection.")],
+    *,
+    opener: Opener,
+    out: Annotated[Path, typer.Option(help="Folder for bones.csv and ratios.csv.")] = Path("measurements"),
+    bundle: Annotated[
+        list[Path] | None, typer.Option(help="Measure what a model finds, in every picture, instead of the labels.")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
+) -> None:
+    """Measure every bone: pixels, and millimetres where the file tells the spacing."""
+    from handbones.insight.measure import Tables  # noqa: PLC0415 loads numba
+
+    make_folder(out)
+    collection = open_collection(data, strict=not skip_bad)
+    cases = collection.cases if bundle else collection.labelled
+    if not cases:
+        raise UserError(f"{data}: no labels to measure: give --bundle to measure what a model finds")
+    tables = Tables()
+    with counting("pictures", len(cases)) as progress:
+        if bundle:
+            found = opener(bundle).segment_with(case.image for case in cases)
+            for case, (radiograph, segmentation) in zip(cases, found, strict=True):
+                shape = segmentation.height, segmentation.width
+                tables.add(case.person, case.name, "model", segmentation.labels(), shape, radiograph.spacing)
+                progress(1)
+        else:
+            for case in cases:
+                _add_labels(tables, case)
+                progress(1)
+    written = tables.write(out)
+    spaced = sum(1 for row in tables.pictures[1:] if row[-1] != "")
+    print(f"{len(cases)} pictures, {spaced} with a spacing in millimetres")
+    print(f"written: {', '.join(str(path) for path in written)}")
+
+
+def _add_labels(tables: "Tables", case: Case) -> None:
+    radiograph, labels = case.load()
+    assert labels is not None
+    shape = radiograph.height, radiograph.width
+    tables.add(case.person, case.name, "labels", labels, shape, radiograph.spacing)

@@ -1,0 +1,174 @@
+"""Sizes of bones from labels: lengths, widths, areas, orientations, and the ratios that radiology uses.
+
+Definitions and their sources: docs/measurements.md. Everything is in pixels; millimetres only where the spacing of the
+pixels is known.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handbones.anatomy import ANATOMY, BONES, INDEX
+from handbones.files import write_text
+from handbones.insight.shapes import Shapes, shapes_of
+from handbones.labels import Labels
+
+Floats = npt.NDArray[np.float64]
+
+Spacing = tuple[float, float]
+"""Millimetres a row and a column."""
+
+RATIOS = (
+    *(f"proximal_phalanx_to_metacarpal_{digit}" for digit in range(1, 6)),
+    *(f"middle_to_proximal_phalanx_{digit}" for digit in range(2, 6)),
+    "distal_to_proximal_phalanx_1",
+    *(f"distal_to_middle_phalanx_{digit}" for digit in range(2, 6)),
+    *(f"metacarpal_{digit}_to_metacarpal_3" for digit in (1, 2, 4, 5)),
+    "carpal_height_to_metacarpal_3",
+)
+"""Ratios of lengths, in the order of the table."""
+
+
+@dataclass(frozen=True)
+class BoneMeasure:
+    """One bone of a picture."""
+
+    label: str
+    length: float
+    """Extent along the bone's own axis, pixels; millimetres where so asked."""
+    width: float
+    """Extent across it."""
+    area: float
+    """Pixels, or square millimetres."""
+    degrees: float
+    """Angle of the axis from upright, -90 to 90, positive where the upper end leans to the right."""
+    whole: bool
+    """False where the bone reaches the edge of the picture, so that it is cut."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """All bones of a picture, in the official order, and the ratios."""
+
+    bones: list[BoneMeasure]
+    ratios: dict[str, float]
+    """By `RATIOS`; NaN where a bone for it is missing or cut."""
+    carpal_height: float
+    """Same unit as the lengths; NaN if not known."""
+    unit: str
+    """`px` or `mm`."""
+
+
+def measure(labels: Labels, height: int, width: int, spacing: Spacing | None = None) -> Measures:
+    """Measure the bones in a picture of `height` x `width` pixels; in millimetres if `spacing` is given.
+
+    Where the spacings of rows and columns differ, outlines are brought to square pixels first.
+    """
+    stretch = np.array([1.0, spacing[0] / spacing[1]]) if spacing else np.ones(2)
+    unit = spacing[1] if spacing else 1.0
+    whole = {label: _inside(polygons, height, width) for label, polygons in labels.polygons.items()}
+    square = labels.map(lambda points: points * stretch)
+    shapes = shapes_of(square)
+    bones = [_bone(shapes, label, whole[label], unit) for label in BONES if label in labels.polygons]
+    lengths = {bone.label: bone.length if bone.whole else math.nan for bone in bones}
+    carpal_height = _carpal_height(shapes, square) * unit
+    return Measures(bones, _ratios(lengths, carpal_height), carpal_height, "mm" if spacing else "px")
+
+
+def _bone(shapes: Shapes, label: str, whole: bool, unit: float) -> BoneMeasure:
+    index = INDEX[label]
+    x, y = shapes.axis[index]
+    degrees = math.degrees(math.atan2(x, -y))
+    degrees = degrees - 180 if degrees > 90 else degrees + 180 if degrees <= -90 else degrees
+    length, across, area = (float(values[index]) for values in (shapes.length, shapes.width, shapes.area))
+    return BoneMeasure(label, length * unit, across * unit, area * unit**2, degrees, whole)
+
+
+def _inside(polygons: Sequence[Floats], height: int, width: int) -> bool:
+    points = np.concatenate(polygons)
+    return bool((points > 0.5).all() and (points < np.array([width, height]) - 1.5).all())
+
+
+def _carpal_height(shapes: Shapes, labels: Labels) -> float:
+    """From the base of the third metacarpal to the radius, along the axis of the metacarpal prolonged.
+
+    NaN where one of the two is missing, or the axis misses the radius.
+    """
+    bone = INDEX["finger-11"]
+    if np.isnan(shapes.area[bone]) or "Radius" not in labels.polygons:
+        return math.nan
+    ends = [shapes.top[bone], shapes.bottom[bone]]
+    base = min(ends, key=lambda end: float(np.hypot(*(end - shapes.centre[INDEX["Radius"]]))))
+    down = base - shapes.centre[bone]
+    down /= max(float(np.hypot(*down)), 1e-9)
+    across = np.array([-down[1], down[0]])
+    hits: list[float] = []
+    for polygon in labels.polygons["Radius"]:
+        points = polygon - base
+        along, aside = points @ down, points @ across
+        along1, aside1 = np.roll(along, -1), np.roll(aside, -1)
+        crosses = (aside <= 0) != (aside1 <= 0)
+        share = aside[crosses] / (aside[crosses] - aside1[crosses])
+        hits += (along[crosses] + share * (along1[crosses] - along[crosses])).tolist()
+    beyond = [hit for hit in hits if hit > 0]
+    return min(beyond) if beyond else math.nan
+
+
+def _ratios(lengths: dict[str, float], carpal_height: float) -> dict[str, float]:
+    of = {(bone.digit, bone.segment): lengths.get(bone.label, math.nan) for bone in ANATOMY if bone.digit}
+    third = of[3, "metacarpal"]
+    pairs = [(of[digit, "proximal"], of[digit, "metacarpal"]) for digit in range(1, 6)]
+    pairs += [(of[digit, "middle"], of[digit, "proximal"]) for digit in range(2, 6)]
+    pairs += [(of[1, "distal"], of[1, "proximal"])]
+    pairs += [(of[digit, "distal"], of[digit, "middle"]) for digit in range(2, 6)]
+    pairs += [(of[digit, "metacarpal"], third) for digit in (1, 2, 4, 5)]
+    pairs += [(carpal_height, third)]
+    return {name: above / below for name, (above, below) in zip(RATIOS, pairs, strict=True)}
+
+
+class Tables:
+    """The CSVs of `handbones measure`: a row a bone, and a row a picture."""
+
+    def __init__(self) -> None:
+        bones = ("person", "image", "source", "bone", "name", "whole", "degrees", "length_px", "width_px", "area_px")
+        pictures = ("person", "image", "source", *RATIOS, "carpal_height_px")
+        self.bones: list[Sequence[Any]] = [(*bones, "length_mm", "width_mm", "area_mm2")]
+        self.pictures: list[Sequence[Any]] = [(*pictures, "carpal_height_mm", "mm_per_row", "mm_per_column")]
+
+    def add(
+        self, person: str, image: str, source: str, labels: Labels, shape: tuple[int, int], spacing: Spacing | None
+    ) -> None:
+        """Measure a picture of `shape` (height, width); `source` tells where its labels are from."""
+        pixels = measure(labels, *shape)
+        metres = measure(labels, *shape, spacing) if spacing else None
+        names = {bone.label: bone.name for bone in ANATOMY}
+        for index, bone in enumerate(pixels.bones):
+            row = [person, image, source, bone.label, names[bone.label], int(bone.whole), _short(bone.degrees)]
+            row += [_short(value) for value in (bone.length, bone.width, bone.area)]
+            other = metres.bones[index] if metres else None
+            row += [_short(value) for value in (other.length, other.width, other.area)] if other else ["", "", ""]
+            self.bones.append(row)
+        known = metres or pixels
+        ratios = [_short(known.ratios[name]) for name in RATIOS]
+        heights = [_short(pixels.carpal_height), _short(metres.carpal_height) if metres else ""]
+        self.pictures.append((person, image, source, *ratios, *heights, *(spacing or ("", ""))))
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write bones.csv and ratios.csv; returns their paths. Raises `UserError`."""
+        paths = [folder / "bones.csv", folder / "ratios.csv"]
+        for path, rows in zip(paths, (self.bones, self.pictures), strict=True):
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows(rows)
+            write_text(path, text.getvalue())
+        return paths
+
+
+def _short(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
