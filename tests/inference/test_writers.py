@@ -10,7 +10,13 @@ from handbones.anatomy import ANATOMY, BONES
 from handbones.errors import UserError
 from handbones.inference.overlay import draw_overlay, place_names
 from handbones.inference.segmentation import Segmentation
-from handbones.inference.writers import SubmissionWriter, write_label_json, write_overlay
+from handbones.inference.writers import (
+    SubmissionWriter,
+    write_bone_masks,
+    write_indexed,
+    write_label_json,
+    write_overlay,
+)
 from handbones.labels import load_labels
 from handbones.rle import rle_decode
 from shapes import random_labels
@@ -100,3 +106,27 @@ def test_names_do_not_collide_and_stay_in_the_picture() -> None:
         assert 0 <= left < right <= 1500
         assert 0 <= top < bottom <= 2048
         assert not any(left < r and right > l0 and top < b and bottom > t for l0, t, r, b in boxes[:i])
+
+
+def test_indexed_png_holds_numbers_and_colours(tmp_path: Path) -> None:
+    found = segmentation()
+    write_indexed(tmp_path / "x.png", found)
+    image = pytest.importorskip("PIL.Image").open(tmp_path / "x.png")
+    assert image.mode == "P" and image.size == (10, 12)
+    palette = np.array(image.getpalette()).reshape(-1, 3)
+    assert [tuple(colour) for colour in palette[: 1 + len(ANATOMY)].tolist()] == [
+        (0, 0, 0),
+        *(b.colour for b in ANATOMY),
+    ]
+    numbers, masks = np.array(image), found.masks()
+    np.testing.assert_array_equal(numbers > 0, masks.any(axis=0))
+    for bone in np.unique(numbers[numbers > 0]) - 1:
+        assert masks[bone][numbers == bone + 1].all()
+
+
+def test_a_mask_for_every_bone_that_was_found(tmp_path: Path) -> None:
+    found = segmentation()
+    write_bone_masks(tmp_path / "x", found)
+    assert {path.stem for path in (tmp_path / "x").iterdir()} == set(found.bones)
+    mask = cv2.imread(str(tmp_path / "x" / "finger-3.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(mask, found.masks()[2] * 255)

@@ -53,12 +53,12 @@ def demo(
     step(
         "Dice on the people of the test split, whom no training has seen",
         f"handbones evaluate {run} {data / 'test'} --out {out}",
-        lambda: evaluate(run, data / "test", out=out),
+        lambda: evaluate([run], data / "test", out=out),
     )
     step(
         "Submission, label files and overlays of the test split",
         f"handbones predict --bundle {run} {data} --out {out}",
-        lambda: predict([data], bundle=run, out=out),
+        lambda: predict([data], bundle=[run], out=out),
     )
     page = write_tour(out, steps)
     print(f"\nAll done in {sum(one.seconds for one in steps) / 60:.1f} minutes. Look first at {page}")

@@ -8,30 +8,26 @@ import typer
 from handbones.anatomy import ANATOMY
 from handbones.collection import open_collection
 from handbones.commands.console import counting
+from handbones.commands.looking import Opener, looking
 from handbones.files import make_folder
-from handbones.inference.segmenter import Segmenter
 from handbones.insight.evaluation import Evaluation
 from handbones.insight.evaluation import evaluate as measure
 
 
+@looking
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, the folder of a training run, or an .onnx file.")],
+    bundle: Annotated[
+        list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles, folders of training runs, or .onnx files.")
+    ],
     data: Annotated[Path, typer.Argument(help="A collection with labels.")],
     *,
+    opener: Opener,
     out: Annotated[Path, typer.Option(help="Folder for dice.csv and summary.json.")] = Path("evaluation"),
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime or torch.")] = "auto",
-    size: Annotated[
-        int | None, typer.Option(help="Longest side that the network sees; the recipe's unless given.")
-    ] = None,
-    hand: Annotated[
-        str | None, typer.Option(help="find: look for the hand first; whole: see pictures as they are; the recipe's.")
-    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
 ) -> None:
     """Measure the Dice of a bundle per bone, group and picture, at the pictures' own size."""
     make_folder(out)
-    segmenter = Segmenter(bundle, device, backend, size=size, hand=hand)
+    segmenter = opener(bundle)
     cases = open_collection(data, strict=not skip_bad).labelled
     with counting("pictures", len(cases)) as progress:
         evaluation = measure(segmenter, cases, seen=lambda *_: progress(1))

@@ -1,36 +1,125 @@
-"""What the verbs that look at a whole collection have in common."""
+"""Options that every command has which runs a model, and the segmenter that they make."""
 
+import json
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from handbones.collection import Collection, open_collection
-from handbones.commands.console import counting
+from handbones.anatomy import BONES
+from handbones.errors import UsageError
+from handbones.files import explain
 
 if TYPE_CHECKING:
-    from handbones.insight.survey import Survey
-
-Cache = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder that keeps what was measured, for the next time; HANDBONES_CACHE or the user's cache folder "
-        "unless given."
-    ),
-]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep nothing, and look at every file anew.")]
-Workers = Annotated[int | None, typer.Option(help="Processes; one a core unless given.", min=1)]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")]
+    from handbones.inference.segmenter import Segmenter
 
 
-def look_at(
-    data: Path, *, cache: Path | None, no_cache: bool, workers: int | None, skip_bad: bool
-) -> "tuple[Collection, Survey]":
-    """Open a collection and look at every case."""
-    from handbones.insight.cache import cache_folder  # noqa: PLC0415 loads numba
-    from handbones.insight.survey import survey  # noqa: PLC0415 loads numba
+def open_segmenter(
+    bundles: Sequence[Path | None],
+    *,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime or torch.")] = "auto",
+    weights: Annotated[str, typer.Option(help="Of several bundles, the weight of each: 1,2,1.")] = "",
+    size: Annotated[
+        int | None, typer.Option(help="Longest side that the network sees; the recipe's unless given.")
+    ] = None,
+    hand: Annotated[
+        str | None, typer.Option(help="find: look for the hand first; whole: see pictures as they are; the recipe's.")
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Look at the mirrored picture too, and average.")] = False,
+    scales: Annotated[str, typer.Option(help="Look at these factors of the size, and average: 0.8,1,1.2.")] = "1",
+    gammas: Annotated[str, typer.Option(help="Look with these gammas, and average: 0.8,1,1.25.")] = "1",
+    tile: Annotated[int | None, typer.Option(help="Look at square tiles of this side, out of --size.")] = None,
+    overlap: Annotated[float, typer.Option(help="Share of a tile that the next one covers again.")] = 0.5,
+    mean: Annotated[str, typer.Option(help="What is averaged: logit or probability.")] = "logit",
+    wrist: Annotated[bool, typer.Option("--wrist", help="Look at the wrist once more, enlarged.")] = False,
+    wrist_bundle: Annotated[Path | None, typer.Option(help="A model of its own for the look at the wrist.")] = None,
+    threshold: Annotated[
+        str | None, typer.Option(help="Probability above which a pixel is bone; or a JSON file, a number a label.")
+    ] = None,
+    clean: Annotated[str, typer.Option(help="Steps after the network: anatomy,largest,specks,holes.")] = "",
+    batch: Annotated[int, typer.Option(help="Pictures that the network sees at once.")] = 1,
+) -> "Segmenter":
+    """The segmenter of these options. Raises `UserError` and `UsageError`."""
+    from handbones.inference.looks import Looks  # noqa: PLC0415 slow to load
+    from handbones.inference.segmenter import Segmenter  # noqa: PLC0415
 
-    collection = open_collection(data, strict=not skip_bad)
-    folder = None if no_cache else cache or cache_folder()
-    with counting("pictures looked at", len(collection.cases)) as progress:
-        return collection, survey(collection.cases, workers=workers, cache=folder, seen=progress)
+    looks = Looks(
+        flip=flip,
+        scales=numbers(scales, "--scales"),
+        gammas=numbers(gammas, "--gammas"),
+        tile=tile,
+        overlap=overlap,
+        mean=mean,  # type: ignore[arg-type] # checked there
+        wrist=wrist,
+    )
+    return Segmenter(
+        bundles,
+        device,
+        backend,
+        size=size,
+        threshold=thresholds(threshold),
+        hand=hand,
+        looks=looks,
+        weights=numbers(weights, "--weights") or None,
+        wrist_bundle=wrist_bundle,
+        batch=batch,
+        clean=[word.strip() for word in clean.split(",") if word.strip()],
+    )
+
+
+Opener = Callable[[Sequence[Path | None]], "Segmenter"]
+
+
+def looking(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `open_segmenter`; its parameter `opener` makes a segmenter of bundles."""
+    shared = list(signature(open_segmenter).parameters.values())[1:]
+    own = [parameter for name, parameter in signature(command).parameters.items() if name != "opener"]
+
+    @wraps(command)
+    def run(*arguments: Any, **given: Any) -> None:
+        options = {parameter.name: given.pop(parameter.name, parameter.default) for parameter in shared}
+        command(*arguments, **given, opener=partial(open_segmenter, **options))
+
+    run.__signature__ = Signature([*own, *shared])  # type: ignore[attr-defined] # which Typer reads
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *shared)}
+    return run
+
+
+def numbers(text: str, flag: str) -> tuple[float, ...]:
+    """Numbers separated by commas. Raises `UsageError`."""
+    try:
+        return tuple(float(word) for word in text.split(",") if word.strip())
+    except ValueError:
+        raise UsageError(f"{flag} {text}: write numbers separated by commas") from None
+
+
+def picture_shape(text: str) -> tuple[int, int]:
+    """Height and width out of HEIGHTxWIDTH. Raises `UsageError`."""
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise UsageError(f"--size {text}: write height and width as 2048x2048")
+    return int(sides[0]), int(sides[1])
+
+
+def thresholds(text: str | None) -> float | list[float] | None:
+    """One number, or the 29 of a JSON file that maps labels to numbers. Raises `UsageError` and `UserError`."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    path = Path(text)
+    try:
+        by_label = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise explain(error, path, "read the thresholds") from None
+    except ValueError:
+        by_label = None
+    if not isinstance(by_label, dict) or set(by_label) != set(BONES):
+        raise UsageError(f"--threshold {text}: not a number, nor a JSON file with a number for each of the 29 labels")
+    return [float(by_label[label]) for label in BONES]

@@ -1,50 +1,72 @@
-"""`handbones predict`: the bones of pictures as submission CSV, label files and overlays."""
+"""`handbones predict`: the bones of pictures as submission CSV, label files, overlays and more."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from handbones.collection import Case, open_collection
 from handbones.commands.console import counting
-from handbones.errors import UserError
-from handbones.files import make_folder
-from handbones.inference.segmenter import Segmenter
-from handbones.inference.writers import SubmissionWriter, write_label_json, write_overlay
+from handbones.commands.looking import Opener, looking
+from handbones.errors import UsageError, UserError
+from handbones.files import make_folder, write_text
+from handbones.inference.coco import CocoDocument
+from handbones.inference.shards import Shard
+from handbones.inference.submission import SubmissionWriter
+from handbones.inference.writers import write_bone_masks, write_indexed, write_label_json, write_overlay
+
+if TYPE_CHECKING:
+    from handbones.inference.segmentation import Segmentation
+    from handbones.radiograph import Radiograph
+
+_MORE = ("indexed", "masks", "coco")
+_SLACK_S = 60.0
+"""Processes of one run may start this long after each other."""
 
 
+@looking
 def predict(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Pictures, folders or collections.")],
     *,
+    opener: Opener,
     out: Annotated[Path, typer.Option(help="Folder for submission.csv, labels/ and overlays/.")] = Path("prediction"),
-    bundle: Annotated[Path | None, typer.Option(help="The model; the packaged one unless given.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime or torch.")] = "auto",
-    size: Annotated[
-        int | None, typer.Option(help="Longest side that the network sees; the recipe's unless given.")
-    ] = None,
-    hand: Annotated[
-        str | None, typer.Option(help="find: look for the hand first; whole: see pictures as they are; the recipe's.")
+    bundle: Annotated[
+        list[Path] | None, typer.Option(help="The model; several are averaged. The packaged one unless given.")
     ] = None,
     overlays: Annotated[bool, typer.Option(help="Write pictures with the bones drawn on them.")] = True,
+    also: Annotated[
+        str, typer.Option(help="Write also: indexed (PNG with a palette), masks (a PNG a bone), coco (JSON).")
+    ] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run was cut off.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures with problems.")] = False,
 ) -> None:
     """Find the bones in pictures. Of a collection with a test part, that part alone is predicted."""
-    segmenter = Segmenter(bundle, device, backend, size=size, hand=hand)
-    cases = pictures_of(inputs, skip_bad=skip_bad)
+    started = time.time()
+    shard = Shard.of()
+    more = _more(also, shard, resume=resume)
+    segmenter = opener(bundle or [None])
+    every = pictures_of(inputs, skip_bad=skip_bad)
+    cases = shard.part(every)
     make_folder(out)
     empty: list[str] = []
-    with counting("pictures", len(cases)) as progress, SubmissionWriter(out / "submission.csv") as submission:
-        found = segmenter.segment_with(case.image for case in cases)
-        for case, (radiograph, segmentation) in zip(cases, found, strict=True):
+    coco = CocoDocument()
+    submission = SubmissionWriter(shard.place(out / "submission.csv"), keep=True, resume=resume)
+    with submission, counting("pictures", len(cases)) as progress:
+        todo = _left(cases, submission)
+        progress(len(cases) - len(todo))
+        for case, (radiograph, segmentation) in zip(todo, segmenter.segment_with(c.image for c in todo), strict=True):
+            _write(out, case, radiograph, segmentation, overlays=overlays, more=more)
             submission.write(case.name, segmentation.rle())
-            write_label_json(out / "labels" / f"{case.stem}.json", segmentation, case.name)
-            if overlays:
-                write_overlay(out / "overlays" / f"{case.stem}.png", radiograph.to_uint8(), segmentation, names=True)
             if segmentation.reason:
                 empty.append(f"{case.image}: {segmentation.reason}")
+            if "coco" in more:
+                coco.add(case.name, segmentation)
             progress(1)
+    shard.merge(out / "submission.csv", started - _SLACK_S)
+    if "coco" in more:
+        write_text(out / "coco.json", coco.to_json())
     for line in empty:
         print(line)
     print(f"{len(cases)} pictures: {out / 'submission.csv'}, {out / 'labels'}" + (f", {out / 'overlays'}" * overlays))
@@ -63,3 +85,38 @@ def pictures_of(inputs: Iterable[Path], *, skip_bad: bool = False) -> list[Case]
             if first.resolve() != case.image.resolve():
                 raise UserError(f"{case.image}: has the same name as {first}: predict them into two folders")
     return sorted(by_stem.values(), key=lambda case: case.image.as_posix())
+
+
+def _more(also: str, shard: Shard, *, resume: bool) -> frozenset[str]:
+    more = frozenset(word.strip() for word in also.split(",") if word.strip())
+    if more - set(_MORE):
+        raise UsageError(f"--also {also}: must be of {', '.join(_MORE)}")
+    if "coco" in more and (resume or shard.count > 1):
+        raise UsageError("--also coco: is written in one go: leave it out with --resume and under torchrun")
+    return more
+
+
+def _left(cases: Sequence[Case], submission: SubmissionWriter) -> Sequence[Case]:
+    """The cases that an earlier run has not done. Raises `UserError` if it was of other pictures."""
+    done = submission.done
+    if done != [case.name for case in cases[: len(done)]]:
+        raise UserError(f"{submission.part}: is of other pictures: leave out --resume to begin anew")
+    return cases[len(done) :]
+
+
+def _write(
+    out: Path,
+    case: Case,
+    radiograph: "Radiograph",
+    segmentation: "Segmentation",
+    *,
+    overlays: bool,
+    more: frozenset[str],
+) -> None:
+    write_label_json(out / "labels" / f"{case.stem}.json", segmentation, case.name)
+    if overlays:
+        write_overlay(out / "overlays" / f"{case.stem}.png", radiograph.to_uint8(), segmentation, names=True)
+    if "indexed" in more:
+        write_indexed(out / "indexed" / f"{case.stem}.png", segmentation)
+    if "masks" in more:
+        write_bone_masks(out / "masks" / case.stem, segmentation)

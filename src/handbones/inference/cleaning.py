@@ -1,6 +1,6 @@
 """Changes of a segmentation after the network, each off unless asked for."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import cv2
@@ -31,8 +31,7 @@ def specks(segmentation: Segmentation) -> Segmentation:
 
     def without(mask: Mask) -> Mask:
         least = _SPECK * np.count_nonzero(mask)
-        kept = [piece for piece, _ in _pieces(mask) if np.count_nonzero(piece) >= least]
-        return np.logical_or.reduce(kept)
+        return _union(piece for piece, _ in _pieces(mask) if np.count_nonzero(piece) >= least)
 
     return _each(segmentation, without)
 
@@ -47,7 +46,7 @@ def anatomy(segmentation: Segmentation) -> Segmentation:
     for label, segment in segmentation.bones.items():
         kept = [piece for spot, piece in spots[label] if any(hand.expects(spot) for hand in hands)]
         if kept:
-            bones[label] = replace(segment, mask=np.logical_or.reduce(kept))
+            bones[label] = replace(segment, mask=_union(kept))
     return replace(segmentation, bones=bones)
 
 
@@ -78,6 +77,11 @@ def check_steps(names: Sequence[str]) -> tuple[str, ...]:
 def _each(segmentation: Segmentation, change: Callable[[Mask], Mask]) -> Segmentation:
     bones = {label: replace(segment, mask=change(segment.mask)) for label, segment in segmentation.bones.items()}
     return replace(segmentation, bones=bones)
+
+
+def _union(pieces: Iterable[Mask]) -> Mask:
+    union: Mask = np.logical_or.reduce(list(pieces))
+    return union
 
 
 def _filled(mask: Mask) -> Mask:

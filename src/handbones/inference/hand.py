@@ -91,10 +91,10 @@ class Hand:
         return self.centre + self.turn * (-_PLACES.conj() if self.mirrored else _PLACES)
 
     def expects(self, spot: Spot) -> bool:
-        """Whether a spot lies where this hand has that bone, whatever its size."""
+        """Whether a spot lies about where this hand has that bone, whatever its size."""
         if spot.bone >= len(_PLACES):
             return _joins(spot, self)
-        return bool(abs(spot.place - self.places()[spot.bone]) < _REACH[spot.bone] * abs(self.turn))
+        return bool(abs(spot.place - self.places()[spot.bone]) < 2 * _REACH[spot.bone] * abs(self.turn))
 
     def rectangle(self, degrees: float, margin: float, bones: Collection[int] = _ALL) -> Rectangle:
         """A rectangle turned by `degrees` around bones, seen or expected, with a margin in hand lengths."""

@@ -31,7 +31,7 @@ def draw_overlay(pixels: npt.NDArray[np.uint8], bones: Labels | Segmentation, *,
     picture of 1000 pixels or more.
     """
     polygons = (bones.labels() if isinstance(bones, Segmentation) else bones).polygons
-    picture = np.repeat(_stretched(pixels)[:, :, None], 3, axis=2)
+    picture = np.repeat(stretched(pixels)[:, :, None], 3, axis=2)
     for label, of_bone in polygons.items():
         for polygon in of_bone:
             _fill(picture, polygon, _colour(label))
@@ -49,12 +49,12 @@ def _colour(label: str) -> tuple[int, int, int]:
     return ANATOMY[INDEX[label]].colour
 
 
-def _stretched(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def stretched(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The gray values spread so that all but the brightest few use the whole range."""
     bright = max(float(np.percentile(pixels[::4, ::4], 99.8)), 1.0)
     table = np.clip(np.arange(256) * (255 / bright), 0, 255).astype(np.uint8)
-    stretched: npt.NDArray[np.uint8] = table[pixels]
-    return stretched
+    spread: npt.NDArray[np.uint8] = table[pixels]
+    return spread
 
 
 def _fixed(polygon: Points) -> npt.NDArray[np.int32]:

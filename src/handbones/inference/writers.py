@@ -1,52 +1,29 @@
-"""Results to files: the submission CSV, label JSON and overlay pictures; none is ever left half-written."""
+"""Results to files: label JSON and pictures; none is ever left half-written."""
 
-import csv
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+import zlib
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handbones.anatomy import BONES
-from handbones.files import atomic_path, write_bytes
+from handbones.anatomy import ANATOMY
+from handbones.files import write_bytes
 from handbones.inference.overlay import draw_overlay
 from handbones.inference.segmentation import Segmentation
+from handbones.inference.submission import SubmissionWriter
 from handbones.labels import Labels, save_labels
 
-__all__ = ["SubmissionWriter", "draw_overlay", "write_label_json", "write_overlay", "write_picture"]
-
-COLUMNS = ("image_name", "class", "rle")
-
-
-class SubmissionWriter:
-    """A submission CSV written picture by picture; under its name only when all is well.
-
-    Use it as a context manager: an exception inside leaves no file (or the old one) behind.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
-        self._stack = ExitStack()
-
-    def __enter__(self) -> "SubmissionWriter":
-        temporary = self._stack.enter_context(atomic_path(self._path))
-        file = self._stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
-        self._rows = csv.writer(file, lineterminator="\n")
-        self._rows.writerow(COLUMNS)
-        return self
-
-    def write(self, image_name: str, rle: Sequence[str]) -> None:
-        """Add the 29 rows of one picture: its file name with the ending, and its run lengths in the official order."""
-        self._rows.writerows((image_name, label, text) for label, text in zip(BONES, rle, strict=True))
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return self._stack.__exit__(kind, error, trace)
+__all__ = [
+    "SubmissionWriter",
+    "draw_overlay",
+    "write_bone_masks",
+    "write_indexed",
+    "write_label_json",
+    "write_overlay",
+    "write_picture",
+]
 
 
 def write_label_json(path: str | os.PathLike[str], segmentation: Segmentation, image_name: str) -> None:
@@ -63,6 +40,37 @@ def write_overlay(
 ) -> None:
     """Write `draw_overlay` of a gray picture (height, width) as a PNG."""
     write_picture(path, draw_overlay(pixels, bones, names=names))
+
+
+def write_indexed(path: str | os.PathLike[str], segmentation: Segmentation) -> None:
+    """Write a PNG with a palette: 0 for none, else 1 + the bone's place in the order, in the bone's colour.
+
+    Where bones overlap it shows the smaller one; the other formats keep both.
+    """
+    picture = np.zeros((segmentation.height, segmentation.width), np.uint8)
+    for segment in sorted(segmentation.bones.values(), key=lambda segment: -segment.area):
+        height, width = segment.mask.shape
+        window = picture[segment.top : segment.top + height, segment.left : segment.left + width]
+        window[segment.mask] = segment.bone.index + 1
+    size = segmentation.width.to_bytes(4) + segmentation.height.to_bytes(4)
+    palette = bytes((0, 0, 0, *(value for bone in ANATOMY for value in bone.colour)))
+    rows = np.pad(picture, ((0, 0), (1, 0)))  # each begins with the number of its filter: none
+    chunks = {b"IHDR": size + bytes((8, 3, 0, 0, 0)), b"PLTE": palette, b"IDAT": zlib.compress(rows.tobytes(), 6)}
+    content = b"".join(_chunk(kind, data) for kind, data in {**chunks, b"IEND": b""}.items())
+    write_bytes(path, b"\x89PNG\r\n\x1a\n" + content)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
+
+
+def write_bone_masks(folder: str | os.PathLike[str], segmentation: Segmentation) -> None:
+    """Write a PNG for each bone that was found, FOLDER/LABEL.png of the picture's size: 255 inside, 0 outside."""
+    for label, segment in segmentation.bones.items():
+        picture = np.zeros((segmentation.height, segmentation.width), np.uint8)
+        height, width = segment.mask.shape
+        picture[segment.top : segment.top + height, segment.left : segment.left + width] = segment.mask * np.uint8(255)
+        write_picture(Path(folder) / f"{label}.png", picture)
 
 
 def write_picture(path: str | os.PathLike[str], pixels: npt.NDArray[np.uint8]) -> None:

@@ -1,0 +1,82 @@
+"""Prediction and what follows it, from the command line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from handbones.cli import run
+from handbones.inference.submission import SubmissionWriter
+
+pytestmark = pytest.mark.train
+
+
+def folder_of(drawn: Path) -> Path:
+    """Four pictures of the training part, which are all predicted if they are given by themselves."""
+    return drawn / "train" / "DCM"
+
+
+def test_more_formats_resume_vote_and_check(
+    bundle: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures, out = str(folder_of(drawn)), tmp_path / "out"
+    predict = ["predict", pictures, "--bundle", str(bundle), "--out", str(out), "--no-overlays"]
+    assert run([*predict, "--also", "indexed,masks,coco", "--flip", "--clean", "largest"]) == 0
+    assert len(list((out / "indexed").iterdir())) == len(list((out / "masks").iterdir())) == 6
+    assert len(json.loads((out / "coco.json").read_text())["images"]) == 6
+    assert not (out / "overlays").exists()
+
+    whole = (out / "submission.csv").read_bytes()
+    part = out / "submission.csv.part"
+    part.write_bytes(whole[: len(whole) // 2])
+    assert run([*predict, "--flip", "--clean", "largest", "--resume"]) == 0
+    assert (out / "submission.csv").read_bytes() == whole and not part.exists()
+    with SubmissionWriter(tmp_path / "x.csv", keep=True) as other:
+        other.write("foreign.png", [""] * 29)
+    (tmp_path / "x.csv").rename(part)
+    assert run([*predict, "--resume"]) == 1
+    assert "is of other pictures" in capsys.readouterr().err
+
+    csv = str(out / "submission.csv")
+    assert run(["ensemble", csv, csv, csv, "--size", "64x64", "--out", str(tmp_path / "vote.csv")]) == 0
+    assert (tmp_path / "vote.csv").read_bytes() == whole
+    assert run(["submission", "check", csv, "--size", "64x64"]) == 0
+    assert "all is well" in capsys.readouterr().out
+    assert run(["submission", "check", csv, "--size", "64x64", "--data", str(drawn)]) == 1
+    assert "image1003_L.png: missing" in capsys.readouterr().out
+
+
+def test_two_processes_write_what_one_writes(bundle: Path, drawn: Path, tmp_path: Path) -> None:
+    arguments = ["predict", str(folder_of(drawn)), "--bundle", str(bundle), "--no-overlays", "--out"]
+    assert run([*arguments, str(tmp_path / "one")]) == 0
+    command = [sys.executable, "-m", "handbones", *arguments, str(tmp_path / "two")]
+    ranks = [
+        subprocess.Popen(command, env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"}, stdout=subprocess.DEVNULL)
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
+    files = [sorted(path for path in (tmp_path / name).rglob("*") if path.is_file()) for name in ("one", "two")]
+    assert [path.name for path in files[0]] == [path.name for path in files[1]]
+    for one, two in zip(*files, strict=True):
+        assert one.read_bytes() == two.read_bytes(), one.name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "x.png", "--also", "gif"], "--also gif: must be of indexed, masks, coco"),
+        (["predict", "x.png", "--scales", "big"], "--scales big: write numbers"),
+        (["predict", "x.png", "--threshold", "nothing.json"], "nothing.json: cannot read the thresholds"),
+        (["ensemble", "a.csv"], "name at least two submissions"),
+        (["ensemble", "a.csv", "b.csv", "--size", "big"], "--size big: write height and width"),
+        (["submission", "mend", "a.csv"], "submission mend: there is only"),
+        (["submission", "check", "/nowhere.csv"], "/nowhere.csv: cannot read the submission"),
+    ],
+)
+def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) in (1, 2)
+    error = capsys.readouterr().err
+    assert error.startswith("handbones: ") and message in error and error.count("\n") == 1
