@@ -6,17 +6,20 @@ from typing import Annotated
 import typer
 
 from handbones.bundle import packaged_model
-from handbones.collection import open_collection
+from handbones.collection import Collection, open_collection
 from handbones.commands.console import TrainingConsole, need_torch
 from handbones.errors import UsageError
 from handbones.exclusion import exclude as leave_out
-from handbones.recipe import load_recipe
+from handbones.files import make_folder, write_text
+from handbones.recipe import Recipe, load_recipe
 
 
 def train(
     data: Annotated[Path | None, typer.Argument(help="The collection to learn from; none for phantoms alone.")] = None,
     *,
-    recipe: Annotated[str | None, typer.Option(help="Name of a shipped recipe, or a .yaml file.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Name of a shipped recipe, a .yaml file, or auto: what fits data and time.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/RECIPE unless given.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable.")
@@ -24,6 +27,7 @@ def train(
     fold: Annotated[int | None, typer.Option(help="The fold that validates (data.fold).")] = None,
     phantoms: Annotated[str | None, typer.Option(help="Preset of phantoms to learn from (phantoms.profile).")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time to train (training.minutes).")] = None,
+    hours: Annotated[float | None, typer.Option(help="The same in hours.")] = None,
     init: Annotated[str | None, typer.Option(help="A bundle to start from; default: the packaged model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
@@ -34,17 +38,20 @@ def train(
 ) -> None:
     """Learn from a collection, from phantoms, or both; leaves a bundle in OUT/bundle."""
     overrides = list(settings or [])
+    if hours is not None:
+        minutes = 60 * hours
     short = {"data.fold": fold, "phantoms.profile": phantoms, "training.minutes": minutes}
     overrides += [f"{field}={value}" for field, value in short.items() if value is not None]
     if resume and out is None:
         raise UsageError("--resume: say which run with --out")
 
-    if resume and recipe is None and out is not None:
-        chosen, folder = load_recipe(out / "recipe.yaml", overrides), out
-    else:
-        chosen = load_recipe(recipe or "small", overrides)
-        folder = out or Path("runs") / Path(recipe or "small").stem
-
+    folder = out or Path("runs") / Path(recipe or "small").stem
+    again = resume and recipe in {None, "auto"}
+    chosen: Recipe | None = None
+    if again or recipe != "auto":
+        chosen = load_recipe(folder / "recipe.yaml" if again else recipe or "small", overrides)
+    elif minutes is None:
+        raise UsageError("--recipe auto: say how much time there is with --hours or --minutes")
     need_torch()
     collection = open_collection(data, strict=not skip_bad) if data is not None else None
     if collection is not None and collection.problems:
@@ -56,12 +63,26 @@ def train(
 
     from handbones.learning.fit import fit  # noqa: PLC0415 loads torch
 
+    if chosen is None:
+        assert minutes is not None
+        chosen = _plan(collection, minutes, overrides, folder)
     with TrainingConsole() as console:
         outcome = fit(chosen, folder, collection, init=_bundle(init), resume=resume, watch=console)
     if outcome.first:
         _say_what_next(folder, outcome.bundle, outcome.interrupted)
     if outcome.interrupted:
         raise KeyboardInterrupt
+
+
+def _plan(collection: Collection | None, minutes: float, overrides: list[str], folder: Path) -> Recipe:
+    """Plan, print the plan, and write it down before anything starts."""
+    from handbones.learning.planning import plan  # noqa: PLC0415 loads torch
+
+    cases = 0 if collection is None else sum(case.split == "train" for case in collection.labelled)
+    planned = plan(cases, minutes, overrides)
+    print(planned, flush=True)
+    write_text(make_folder(folder) / "plan.txt", f"{planned}\n")
+    return planned.recipe
 
 
 def _bundle(init: str | None) -> Path | None:

@@ -171,4 +171,4 @@ def count_parameters(network: nn.Module) -> int:
 
 def best_device() -> torch.device:
     """The first accelerator that torch sees, else the CPU."""
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
