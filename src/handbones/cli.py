@@ -26,6 +26,7 @@ VERBS = (
     ("predict", "Find the bones in pictures: submission CSV, label files, overlays."),
     ("ensemble", "Merge several submissions into one by vote."),
     ("submission", "Check whether the competition would take a submission file."),
+    ("show", "Draw a radiograph with its bones, at print quality."),
     ("measure", "Measure bones: lengths, widths, areas, ratios, as CSV."),
     ("export", "Write a bundle as one .onnx file."),
 )
