@@ -102,7 +102,7 @@ def test_train_evaluate_predict_export(drawn: Path, tmp_path: Path, capsys: pyte
         ]
 
     half = tmp_path / "half.onnx"
-    assert run(["export", str(out), "--out", str(half), "--half"]) == 0
+    assert run(["export", str(out), "--out", str(half), "--precision", "fp16", "--phantoms", "0"]) == 0
     assert half.stat().st_size < 0.6 * (out / "bundle" / "model.onnx").stat().st_size
     assert run(["evaluate", str(half), str(drawn), "--out", str(tmp_path / "again")]) == 0
 

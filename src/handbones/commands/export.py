@@ -5,23 +5,44 @@ from typing import Annotated
 
 import typer
 
-from handbones.bundle import ONNX, load_bundle
+from handbones.bundle import ONNX, Bundle, load_bundle
+from handbones.collection import open_collection
 from handbones.commands.console import need_torch
 
 
 def export(
     bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder of a training run.")],
     out: Annotated[Path | None, typer.Option(help="The .onnx file; beside the bundle's weights unless given.")] = None,
-    half: Annotated[
-        bool, typer.Option("--half", help="Store weights in 16 bits: half the size, nearly the same.")
-    ] = False,
+    precision: Annotated[
+        str, typer.Option(help="Of the stored weights: fp32, fp16 (half the size) or int8 (a quarter).")
+    ] = "fp32",
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled radiographs to measure what fp16 or int8 cost on, not phantoms.")
+    ] = None,
+    phantoms: Annotated[int, typer.Option(help="Number of phantoms to measure that on; 0 measures nothing.")] = 8,
 ) -> None:
     """Write a bundle as one .onnx file that needs no torch, with recipe and card inside."""
     need_torch()
+    from handbones.learning.export import export_onnx, load_network  # noqa: PLC0415 loads torch
+    from handbones.learning.precision import check_precision  # noqa: PLC0415
+
+    kind = check_precision(precision)
     source = load_bundle(bundle)
     target = out or (source.path if source.path.is_dir() else source.path.parent) / ONNX
-    from handbones.learning.export import export_onnx, load_network  # noqa: PLC0415 loads torch
-
-    difference = export_onnx(load_network(source), source.recipe, source.card, target, half=half)
+    difference = export_onnx(load_network(source), source.recipe, source.card, target, kind)
     size = target.stat().st_size / 1e6
     print(f"{target}: {size:.1f} MB; its logits agree with torch's to {difference:.0e}")
+    if kind != "fp32" and (data is not None or phantoms):
+        full, small = (_dice(one, data, phantoms) for one in (source, load_bundle(target)))
+        print(f"Dice of {'phantoms' if data is None else data}: {full:.4f} in fp32, {small:.4f} in {kind}")
+
+
+def _dice(bundle: Bundle, data: Path | None, phantoms: int) -> float:
+    """Mean Dice on a collection, or on phantoms."""
+    from handbones.inference.segmenter import Segmenter  # noqa: PLC0415 slow to load
+    from handbones.insight.evaluation import dice_of_phantoms, evaluate  # noqa: PLC0415
+
+    segmenter = Segmenter(bundle, backend="auto" if bundle.weights is None else "torch")
+    if data is not None:
+        return evaluate(segmenter, open_collection(data).labelled).mean
+    return float(dice_of_phantoms(segmenter, phantoms, bundle.recipe.phantoms.profile or "realistic").mean())

@@ -20,6 +20,8 @@ from handbones.inference.segmenter import Segmenter
 from handbones.labels import load_labels
 from handbones.metric import dice_from_counts, packed_counts
 
+_FIRST_SEED = 2**49
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -89,6 +91,19 @@ def evaluate(
         if seen:
             seen(case, found, float(rows[-1].mean()))
     return Evaluation(cases, np.array(rows))
+
+
+def dice_of_phantoms(
+    segmenter: Segmenter, count: int, profile: str = "realistic", size: int = 512
+) -> npt.NDArray[np.float64]:
+    """Dice (count, 29) of phantoms of seeds that no training run reaches, (size, size) each."""
+    from handbones.phantom.make import make  # noqa: PLC0415 slow to load
+
+    rows = []
+    for seed in range(_FIRST_SEED, _FIRST_SEED + count):
+        radiograph, labels = make(seed, profile, size)
+        rows.append(dice_from_counts(*packed_counts(segmenter.segment(radiograph).packed(), labels.masks(size, size))))
+    return np.array(rows)
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

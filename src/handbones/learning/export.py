@@ -15,6 +15,7 @@ from handbones.bundle import ONNX, WEIGHTS, Bundle, Card, card_text
 from handbones.errors import UserError
 from handbones.files import atomic_path, write_bytes
 from handbones.learning.networks import Network, build_network
+from handbones.learning.precision import Precision, round_weights, store_weights, stored_weights
 from handbones.learning.weights import State, read_state
 from handbones.recipe import Recipe
 
@@ -56,29 +57,27 @@ def start_from(network: Network, bundle: Bundle) -> None:
 def onnx_state(path: Path | None) -> State:
     """Weights by name out of an .onnx file that `export_onnx` wrote, as float32."""
     import onnx  # noqa: PLC0415
-    from onnx import numpy_helper  # noqa: PLC0415
 
     assert path is not None
-    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(path)).graph.initializer}
-    return {name: torch.from_numpy(value.astype(np.float32)) for name, value in tensors.items()}
+    return stored_weights(onnx.load(str(path)))
 
 
-def export_onnx(network: Network, recipe: Recipe, card: Card, path: Path, *, half: bool = False) -> float:
+def export_onnx(network: Network, recipe: Recipe, card: Card, path: Path, precision: Precision = "fp32") -> float:
     """Write a network as one .onnx file with recipe and card inside; returns how far its logits are from torch's.
 
     Input `pictures` (N, 1, H, W) uint8 gray, H and W multiples of 32; output `logits` (N, 29, H / stride, W / stride)
     float32; N, H and W are free. Weights keep their names and batch normalisation stays apart, so that the file can
-    be trained on. `half` stores convolutions as float16, for half the size; arithmetic stays float32. Raises
-    `UserError`, and writes nothing, if onnxruntime's logits differ from torch's by more than `TOLERANCE`.
+    be trained on. `precision` is that of the stored weights; arithmetic is float32. Raises `UserError`, and writes
+    nothing, if onnxruntime's logits differ by more than `TOLERANCE` from torch's with weights rounded in this way.
     """
-    network = _plain(network, half=half)
+    network = _plain(network)
+    round_weights(network, precision)
     try:
         model = _convert(network)
     except torch.onnx.OnnxExporterError as error:
         logger.debug("export", exc_info=error)
         raise UserError(f"{path}: not written: torch cannot export {recipe.network.decoder} to ONNX") from None
-    if half:
-        _store_half(model)
+    store_weights(model, precision)
     for key, value in {"recipe": recipe.to_yaml(), "card": card_text(card)}.items():
         model.metadata_props.add(key=key, value=value)
     with atomic_path(path) as temporary:
@@ -90,18 +89,14 @@ def export_onnx(network: Network, recipe: Recipe, card: Card, path: Path, *, hal
     return difference
 
 
-def _plain(network: Network, *, half: bool) -> Network:
-    """A copy on the CPU for tracing; with `half`, the weights that the file will give back."""
+def _plain(network: Network) -> Network:
+    """A copy on the CPU for tracing."""
     network = copy.deepcopy(network).cpu().eval()
     for layer in network.modules():
         if getattr(layer, "inplace", False):
             layer.inplace = False  # type: ignore[assignment] # tracing works in-place activations off one by one
         if type(layer) is nn.AdaptiveAvgPool2d and layer.output_size != 1:
             layer.__class__ = _PoolByMatrices
-    if half:
-        for parameter in network.parameters():
-            if parameter.ndim > 1:
-                parameter.data = parameter.data.half().float()
     return network
 
 
@@ -158,25 +153,6 @@ def _convert(network: Network) -> Any:
 def _not_transposed(node: Any) -> bool | None:
     """Transposing a weight is left to onnxruntime; None leaves the decision on other nodes to the optimiser."""
     return False if node.op_type == "Transpose" else None
-
-
-def _store_half(model: Any) -> None:
-    """Store weights of two and more axes as float16, each with a node that casts it back."""
-    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
-
-    casts = {}
-    for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1:
-            values = numpy_helper.to_array(tensor).astype(np.float16)
-            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-            casts[tensor.name] = f"{tensor.name}.float32"
-    for node in model.graph.node:
-        for i, name in enumerate(node.input):
-            node.input[i] = casts.get(name, name)
-    nodes = [helper.make_node("Cast", [name], [cast], to=TensorProto.FLOAT) for name, cast in casts.items()]
-    nodes += model.graph.node
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
 
 
 def _disagreement(network: nn.Module, path: Path) -> float:
