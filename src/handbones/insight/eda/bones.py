@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES, GROUPS
-from handbones.insight.eda.tables import Table
 from handbones.insight.page import Page, bone_chip
 from handbones.insight.plots import COLOURS, GRAY, INK, bone_axis, new_figure
 from handbones.insight.survey import Survey
+from handbones.insight.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ import numpy.typing as npt
 from handbones.anatomy import ANATOMY, BONES
 from handbones.insight.audit.frame import align, usual_places
 from handbones.insight.closeup import Picture, View, box_around
-from handbones.insight.eda.tables import Table
 from handbones.insight.page import Page, bone_chip
 from handbones.insight.plots import bone_axis, new_figure
 from handbones.insight.survey import Survey, small_masks
+from handbones.insight.tables import Table
 from handbones.labels import load_labels
 
 if TYPE_CHECKING:

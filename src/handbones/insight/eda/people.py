@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from handbones.anatomy import INDEX
 from handbones.collection import metadata_file
-from handbones.insight.eda.tables import Table
 from handbones.insight.page import Page, Section
 from handbones.insight.plots import BLUE, GRAY, INK, ORANGE, new_figure
 from handbones.insight.survey import Survey
+from handbones.insight.tables import Table
 from handbones.metadata import Metadata, odd_cells, read_metadata
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import numpy.typing as npt
 
 from handbones.errors import UserError
 from handbones.folds import BENT_DEGREES, Stratify, folds
-from handbones.insight.eda.tables import Table
 from handbones.insight.page import Page
 from handbones.insight.plots import BLUE, GRAY, ORANGE, new_figure
 from handbones.insight.survey import Survey
+from handbones.insight.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

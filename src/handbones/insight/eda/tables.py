@@ -1,36 +1,12 @@
 """The tables of an EDA as CSV: a row a case, and a row a bone of a case."""
 
-import csv
-import io
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from handbones.anatomy import BONES
-from handbones.files import write_text
 from handbones.insight.survey import Survey
-
-
-@dataclass(frozen=True)
-class Table:
-    """A CSV file to be: name without ending, header and rows; floats are written short, None and NaN as nothing."""
-
-    name: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-
-    def write(self, folder: Path) -> Path:
-        """Write `folder`/`name`.csv; returns its path. Raises `UserError`."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.header)
-        writer.writerows([_plain(value) for value in row] for row in self.rows)
-        write_text(folder / f"{self.name}.csv", text.getvalue())
-        return folder / f"{self.name}.csv"
+from handbones.insight.tables import Table
 
 
 def cases_table(survey: Survey) -> Table:
@@ -75,9 +51,3 @@ def bones_by_case(survey: Survey) -> Table:
                 )
             )
     return Table("bones_by_case", header, rows)
-
-
-def _plain(value: Any) -> Any:
-    if value is None or (isinstance(value, float | np.floating) and not np.isfinite(value)):
-        return ""
-    return f"{value:.6g}" if isinstance(value, float | np.floating) else value

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +14,7 @@ from handbones.errors import UserError
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Answer, Segmenter
 from handbones.insight.evaluation import Evaluation
+from handbones.insight.exposure import shrink
 from handbones.insight.report.surfaces import surface_distances
 from handbones.labels import Labels, load_labels
 from handbones.metric import dice_from_counts, packed_counts
@@ -20,12 +22,14 @@ from handbones.raster import Packed, grow, rasterise
 from handbones.sides import Side, side_from_labels, wrist_tilt
 
 Floats = npt.NDArray[np.float64]
+Gray = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
 
 THRESHOLDS = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 0.95])
 """Probabilities that the threshold curve is taken at."""
 BINS = np.linspace(0, 1, 11)
 """Borders of the steps of probability that calibration is counted in."""
+_MAP = 384
 _SURE = 0.01
 """Pixels of less probability are background to everybody, and would drown the others."""
 
@@ -54,6 +58,15 @@ class Verdict:
     """Degrees; NaN if not known."""
     spacing: tuple[float, float] | None
     """Millimetres a row and a column, if known."""
+    pixels: int
+    """Of the picture."""
+    maps: tuple[bytes, bytes]
+    """PNG of where bone was missed, and where it was invented, longest side 384: share of the pixels, 255 is all."""
+
+    def errors(self) -> tuple[Gray, Gray]:
+        """The two maps, decoded."""
+        missed, invented = (cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_GRAYSCALE) for coded in self.maps)
+        return np.asarray(missed, np.uint8), np.asarray(invented, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -74,11 +87,6 @@ class Examination:
     def evaluation(self) -> Evaluation:
         """The Dice alone."""
         return Evaluation(self.cases, self.stack("dice"))
-
-    @property
-    def in_millimetres(self) -> bool:
-        """Whether the spacing of every picture is known."""
-        return all(verdict.spacing for verdict in self.verdicts)
 
 
 def examine(segmenter: Segmenter, cases: Sequence[Case], *, seen: Callable[[int], None] | None = None) -> Examination:
@@ -117,7 +125,14 @@ def _verdict(
         side=case.side or side_from_labels(labels),
         tilt=math.nan if tilt is None else tilt,
         spacing=spacing,
+        pixels=found.height * found.width,
+        maps=(_map(truth & ~answer), _map(answer & ~truth)),
     )
+
+
+def _map(wrong: Packed) -> bytes:
+    """Where a picture's packed masks have any bone, small, as PNG."""
+    return cv2.imencode(".png", shrink((wrong != 0).astype(np.uint8) * 255, _MAP))[1].tobytes()
 
 
 def _surfaces(answer: Packed, truth: Packed) -> tuple[Floats, Floats]:

@@ -1,0 +1,96 @@
+"""Two models on the same pictures: the difference, and how sure it is."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from handbones.anatomy import ANATOMY, BONES, GROUPS
+from handbones.insight.page import Page
+from handbones.insight.plots import COLOURS, GRAY, INK, bone_axis, new_figure
+from handbones.insight.report.examination import Examination
+from handbones.insight.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+
+_DRAWS = 4000
+
+
+def add_comparison(page: Page, one: Examination, two: Examination, names: tuple[str, str]) -> list[Table]:
+    """Add the section of the first model against the second; both saw the same cases."""
+    first, second = one.evaluation.dice, two.evaluation.dice
+    people = np.array([case.person for case in one.cases])
+    groups: dict[str, list[int]] = {
+        "all bones": list(range(len(BONES))),
+        **{group: [b.index for b in ANATOMY if b.group == group] for group in GROUPS},
+        **{label: [index] for index, label in enumerate(BONES)},
+    }
+    differences = np.column_stack([(first - second)[:, own].mean(axis=1) for own in groups.values()])
+    low, high = paired_bootstrap(differences, people)
+    rows = [
+        (
+            *(name, float(first[:, own].mean()), float(second[:, own].mean()), float(differences[:, i].mean())),
+            *(float(low[i]), float(high[i]), float((differences[:, i] > 0).mean())),
+        )
+        for i, (name, own) in enumerate(groups.items())
+    ]
+    section = page.section("Against another model", f"{names[0]} against {names[1]}, picture by picture.")
+    section.numbers(
+        {
+            f"Dice of {names[0]}": f"{rows[0][1]:.4f}",
+            f"Dice of {names[1]}": f"{rows[0][2]:.4f}",
+            "difference": f"{rows[0][3]:+.4f}",
+            "95 % interval": f"{low[0]:+.4f} to {high[0]:+.4f}",
+        }
+    )
+    section.text(_verdict(names, float(low[0]), float(high[0])))
+    section.figure(
+        _figure(differences.mean(axis=0)[4:], low[4:], high[4:]),
+        "Difference in Dice of each bone with its 95 % interval, from a paired bootstrap over people; right of zero, "
+        f"{names[0]} is better.",
+    )
+    header = ("", names[0], names[1], "difference", "from", "to", "better in (share of pictures)")
+    section.table(header, rows[:4])
+    columns = ("bones", "dice", "dice_of_other", "difference", "low", "high", "share_of_pictures_better")
+    return [Table("comparison", columns, rows)]
+
+
+def paired_bootstrap(
+    differences: Floats, people: npt.NDArray[np.str_], *, draws: int = _DRAWS, seed: int = 0
+) -> tuple[Floats, Floats]:
+    """95 % percentile interval of the mean of each column of differences (pictures, k): two arrays (k,).
+
+    People, not pictures, are drawn with replacement, since the hands of one person are alike.
+    """
+    names, member = np.unique(people, return_inverse=True)
+    sums = np.zeros((len(names), differences.shape[1]))
+    np.add.at(sums, member, differences)
+    counts = np.bincount(member)
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    means = drawn @ sums / (drawn @ counts)[:, None]
+    low, high = np.quantile(means, (0.025, 0.975), axis=0)
+    return np.asarray(low), np.asarray(high)
+
+
+def _verdict(names: tuple[str, str], low: float, high: float) -> str:
+    if low > 0:
+        return f"{names[0]} is better; chance alone would hardly give such a difference."
+    if high < 0:
+        return f"{names[1]} is better; chance alone would hardly give such a difference."
+    return "The interval holds zero: these pictures do not tell which of the two is better."
+
+
+def _figure(middle: Floats, low: Floats, high: Floats) -> "Figure":
+    figure = new_figure(7.5, 6.2)
+    axes = figure.subplots()
+    rows = np.arange(len(BONES))
+    axes.axvline(0, color=GRAY, linewidth=1)
+    axes.hlines(rows, low, high, color=INK, linewidth=1.4)
+    axes.scatter(middle, rows, 34, c=list(COLOURS), edgecolor=INK, linewidth=0.7, zorder=3)
+    axes.set_xlabel("difference in Dice")
+    bone_axis(axes)
+    return figure
