@@ -47,7 +47,7 @@ def _told_once(findings: list[Finding]) -> list[Finding]:
         "off-edge": {"misplaced", "size", "side", "swapped", "crossing", "ragged", "doubled"},
         "ragged": {"crossing", "doubled"},
         "size": {"crossing"},
-        "misplaced": {"crossing"},
+        "misplaced": {"crossing", "side"},
         "ring": {"side", "misplaced", "size", "off-edge"},
         "nails": {"side", "off-edge"},
         "sesamoid": {"side", "size", "off-edge", "crossing", "ragged"},

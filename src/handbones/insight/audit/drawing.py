@@ -16,7 +16,7 @@ LOOP = 0.03
 """Share of an outline that a loop must tie off to count."""
 RAGGED = 6.0
 """Standard deviations of the log roughness."""
-BESIDE = 11.0
+BESIDE = 20.0
 """Standard deviations by which the edge under one outline is weaker than usual."""
 ALL_BESIDE = 6.0
 """The same for the typical outline of a picture."""
@@ -26,7 +26,7 @@ SESAMOID = 0.03
 """Brightness beside the thumb's metacarpal head, of the contrast between bone and soft tissue."""
 NOTCH = 45.0
 """Degrees of a notch from which the sesamoid counts as drawn."""
-RING = 0.4
+RING = 1.0
 """Brightness of a band across a finger, of the contrast between bone and soft tissue."""
 NAILS = 0.06
 """Brightness of the tissue around the finger tips over that further down, on the same scale; of the median finger."""

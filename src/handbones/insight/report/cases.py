@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import BONES
-from handbones.insight.closeup import Picture, View
+from handbones.insight.closeup import Box, Picture, View, box_around
 from handbones.insight.page import Page
 from handbones.insight.report.examination import Examination, Verdict
 from handbones.labels import load_labels
@@ -52,17 +52,23 @@ def _worst(verdict: Verdict) -> str:
 
 
 def error_map(verdict: Verdict, size: int) -> Picture:
-    """The picture, `size` pixels on its longest side, with the pixels of errors in colour."""
+    """The part of the picture with the hand, `size` pixels on its longest side, with the pixels of errors in colour."""
     radiograph = verdict.case.load()[0]
-    view = View(radiograph.to_uint8(), size)
-    missed, invented = verdict.errors()
-    for mask, colour in ((missed, MISSED), (invented, INVENTED)):
-        shown = _fitted(mask, view.picture.shape[:2])[:, :, None]
-        view.picture = (view.picture * (1 - 0.85 * shown) + np.array(colour) * 0.85 * shown).astype(np.uint8)
-    if verdict.case.labels:
-        view.outlines(load_labels(verdict.case.labels))
+    assert verdict.case.labels is not None
+    labels = load_labels(verdict.case.labels)
+    points = np.concatenate([polygon for polygons in labels.polygons.values() for polygon in polygons])
+    box = box_around(points, 0.02, 0.0, radiograph.height, radiograph.width)
+    view = View(radiograph.to_uint8(), size, box)
+    for mask, colour in zip(verdict.errors(), (MISSED, INVENTED), strict=True):
+        scale = max(mask.shape) / max(radiograph.height, radiograph.width)
+        shown = 0.9 * _window(mask, box, scale, view.picture.shape[:2])[:, :, None]
+        view.picture = (view.picture * (1 - shown) + np.array(colour) * shown).astype(np.uint8)
+    view.outlines(labels)
     return view.picture
 
 
-def _fitted(share: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.float64]:
-    return np.asarray(cv2.resize(share, shape[::-1], interpolation=cv2.INTER_AREA), np.float64) / 255
+def _window(share: npt.NDArray[np.uint8], box: Box, scale: float, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """The part of a map that is `scale` times as large as the picture, resized to `shape`; 0 to 1."""
+    left, top, right, bottom = (round((edge + 0.5) * scale) for edge in box)
+    part = share[max(top, 0) : max(bottom, top + 1), max(left, 0) : max(right, left + 1)]
+    return np.asarray(cv2.resize(part, (shape[1], shape[0]), interpolation=cv2.INTER_AREA), np.float64) / 255

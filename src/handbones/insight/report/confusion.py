@@ -65,6 +65,7 @@ def _figure(share: Floats) -> "Figure":
     colours = axes.imshow(shown, cmap="YlOrRd", vmin=0, vmax=top, rasterized=True)
     bone_axis(axes)
     bone_axis(axes, vertical=False)
+    axes.grid(visible=False)
     axes.set(xlabel="belongs to", ylabel="given to")
     figure.colorbar(colours, ax=axes, label="of the pixels given to the bone (%)", shrink=0.75)
     return figure

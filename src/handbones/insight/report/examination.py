@@ -29,7 +29,7 @@ THRESHOLDS = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8,
 """Probabilities that the threshold curve is taken at."""
 BINS = np.linspace(0, 1, 11)
 """Borders of the steps of probability that calibration is counted in."""
-_MAP = 384
+_MAP = 768
 _SURE = 0.01
 """Pixels of less probability are background to everybody, and would drown the others."""
 
@@ -61,7 +61,7 @@ class Verdict:
     pixels: int
     """Of the picture."""
     maps: tuple[bytes, bytes]
-    """PNG of where bone was missed, and where it was invented, longest side 384: share of the pixels, 255 is all."""
+    """PNG of where bone was missed, and where it was invented, longest side 768: share of the pixels, 255 is all."""
 
     def errors(self) -> tuple[Gray, Gray]:
         """The two maps, decoded."""
