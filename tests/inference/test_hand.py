@@ -8,7 +8,7 @@ import pytest
 
 from handbones.anatomy import BONES
 from handbones.inference.hand import find_hands
-from handbones.inference.search import Ask, Sighting, axis, search
+from handbones.inference.search import Ask, Sighting, search
 from handbones.inference.view import Grid, View, Window
 from handbones.labels import unpack
 from handbones.phantom.make import draw
@@ -42,7 +42,7 @@ def test_turn_and_side_are_told(hand: Packed, quarters: int, mirror: bool) -> No
     assert not others
     assert best.score > 24 and {spot.bone for spot in best.spots} >= {27, 28}
     assert abs((best.degrees - 90 * quarters + 180) % 360 - 180) < 15
-    assert abs((axis(best) - 90 * quarters + 180) % 360 - 180) < 15
+    assert abs((best.axis - 90 * quarters + 180) % 360 - 180) < 15
     assert best.mirrored == mirror
 
 
@@ -98,11 +98,11 @@ def test_nothing_is_nothing() -> None:
     assert search(empty.astype(np.uint8), network_that_knows(empty, 0, False), 2) == []
 
 
-def test_a_leaning_hand_is_set_upright(hand: Packed) -> None:
+def test_a_leaning_hand_can_be_set_upright(hand: Packed) -> None:
     best = find_hands(logits_of(hand), grid_of(hand))[0]
-    for lean, wanted in ((10, 0), (45, 45), (100, 90)):
-        leaning = type(best)(best.turn * np.exp(1j * np.radians(lean - axis(best))), best.centre, best.mirrored,
-                             [s for s in best.spots if s.bone < 27])  # fmt: skip
-        offset = axis(leaning) - lean
-        assert abs(offset) < 20
-        assert Sighting(leaning, False).rectangle().degrees == pytest.approx(wanted, abs=abs(offset) + 1)
+    fingers = [spot for spot in best.spots if spot.bone < 27]
+    for lean, quarters in ((10, 0), (40, 0), (100, 90), (-60, -90)):
+        turn = best.turn * np.exp(1j * np.radians(lean - best.degrees))
+        sighting = Sighting(replace(best, turn=turn, spots=fingers), False)
+        assert sighting.rectangle().degrees == quarters
+        assert sighting.rectangle(upright=True).degrees == pytest.approx(lean)

@@ -44,8 +44,11 @@ _FAINT = 0.3
 _SPOTS = 3
 """Spots of one bone that are looked at, the largest first."""
 _ALL = range(len(BONES))
+_MIDDLE_FINGER = [bone.index for bone in ANATOMY if bone.digit == 3 and bone.segment != "metacarpal"]
 _WRIST = 0.45j
 """Where the forearm begins, in the layout."""
+_FOREARM = 0.8
+"""How much of the forearm below that a picture may show, in hand lengths; more of it is left out if it is not seen."""
 _FOREARM_REACH = 0.3
 """How near to that radius and ulna must come."""
 
@@ -86,6 +89,21 @@ class Hand:
         """Clockwise from upright, -180 to 180."""
         return float(np.degrees(np.angle(self.turn)))
 
+    @property
+    def axis(self) -> float:
+        """Degrees, clockwise from upright, of the line from the forearm to the fingers; -180 to 180."""
+        return float(np.degrees(np.angle(-1j * self._downwards)))
+
+    @property
+    def _downwards(self) -> complex:
+        """The direction from the fingers to the forearm, of length 1."""
+        forearm = [spot for spot in self.spots if spot.bone >= len(_PLACES)]
+        line = self.turn * 1j
+        if forearm:
+            fingers = self.places()[_MIDDLE_FINGER].mean()
+            line = np.average([s.place for s in forearm], weights=[s.area for s in forearm]) - fingers
+        return complex(line / abs(line))
+
     def places(self) -> Complex:
         """Where the layout has the 27 bones, in the picture."""
         return self.centre + self.turn * (-_PLACES.conj() if self.mirrored else _PLACES)
@@ -97,11 +115,18 @@ class Hand:
         return bool(abs(spot.place - self.places()[spot.bone]) < 2 * _REACH[spot.bone] * abs(self.turn))
 
     def rectangle(self, degrees: float, margin: float, bones: Collection[int] = _ALL) -> Rectangle:
-        """A rectangle turned by `degrees` around bones, seen or expected, with a margin in hand lengths."""
+        """A rectangle turned by `degrees` around bones, seen or expected, with a margin in hand lengths.
+
+        A forearm may go on where nothing was seen of it: there the rectangle is long.
+        """
         spots = [spot for spot in self.spots if spot.bone in bones]
         corners = [complex(x, y) for spot in spots for x in spot.box[::2] for y in spot.box[1::2]]
         turn = np.exp(1j * np.radians(degrees))
         expected = self.places()[[bone for bone in bones if bone < len(_PLACES)]]
+        if INDEX["Radius"] in bones:
+            expected = np.append(
+                expected, self.centre + self.turn * _WRIST + abs(self.turn) * _FOREARM * self._downwards
+            )
         points = np.concatenate([np.array(corners), expected]) / turn
         room = margin * abs(self.turn)
         left, right = points.real.min() - room, points.real.max() + room

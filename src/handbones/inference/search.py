@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from handbones.inference.frame import Gray, Logits
 from handbones.inference.hand import Hand, find_hands
 from handbones.inference.view import Blend, Rectangle, View
@@ -20,9 +18,7 @@ _SECOND = 0.6
 """Score of a further hand, as a share of the best one's, from which it counts."""
 _APART = 0.5
 """Distance of two hands' middles, in hand lengths, from which they are two."""
-_LEANING = 30.0
-"""Degrees from the nearest quarter turn from which a hand is set upright; networks learn less than this anyway."""
-_MARGIN = 0.08
+_MARGIN = 0.1
 """Room around the bones, in hand lengths."""
 
 
@@ -32,11 +28,10 @@ class Sighting(NamedTuple):
     hand: Hand
     inverted: bool
 
-    def rectangle(self) -> Rectangle:
-        """Around the hand, turned as the network should see it: by quarters where that is near enough."""
-        lean = axis(self.hand)
-        quarters = 90.0 * round(lean / 90)
-        return self.hand.rectangle(quarters if abs(lean - quarters) <= _LEANING else lean, _MARGIN)
+    def rectangle(self, *, upright: bool = False) -> Rectangle:
+        """Around the hand, turned by the nearest quarters or, if `upright`, just so that the hand is."""
+        axis = self.hand.axis
+        return self.hand.rectangle(axis if upright else 90.0 * round(axis / 90), _MARGIN)
 
 
 def search(picture: Gray, ask: Ask, stride: int) -> list[Sighting]:
@@ -55,16 +50,6 @@ def search(picture: Gray, ask: Ask, stride: int) -> list[Sighting]:
         if seen and seen[0].hand.score >= enough:
             break
     return _distinct([sighting for sighting in seen if sighting.hand.score >= LEAST])
-
-
-def axis(hand: Hand) -> float:
-    """Degrees, clockwise from upright, of the line from the forearm to the fingers; -180 to 180."""
-    forearm = [spot for spot in hand.spots if spot.bone >= 27]
-    if not forearm:
-        return hand.degrees
-    fingers = hand.places()[[7, 8, 9]].mean()
-    line = fingers - np.average([s.place for s in forearm], weights=[s.area for s in forearm])
-    return float(np.degrees(np.angle(line * 1j)))
 
 
 def _stages(height: int, width: int) -> Iterator[tuple[list[Rectangle], bool, float]]:

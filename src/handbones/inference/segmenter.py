@@ -19,7 +19,7 @@ from handbones.errors import UsageError
 from handbones.inference.cleaning import check_steps, cleaned
 from handbones.inference.ensemble import Ensemble, Network, Scene
 from handbones.inference.frame import Gray, Logits
-from handbones.inference.hand import find_hands
+from handbones.inference.hand import Hand, find_hands
 from handbones.inference.looks import Looks
 from handbones.inference.masks import Thresholds
 from handbones.inference.search import LEAST, Sighting, search
@@ -43,9 +43,11 @@ _BEHIND = 2
 _WRIST = frozenset(bone.index for bone in ANATOMY if bone.group == "carpals")
 _WRIST_MARGIN = 0.12
 """Room around the carpal bones, in hand lengths."""
-_WRIST_WEIGHT = 3.0
+_WRIST_WEIGHT = 1.0
 """How much the look at the wrist counts in its middle, against the look at all."""
-_FINER = 2.0
+_CLEAR, _LEANING = 18.0, 20.0
+"""A hand of a lower score that leans by more degrees is also looked at upright."""
+_FINER = 2
 """Logits along a side where there is a look at the wrist, against those without."""
 
 
@@ -97,10 +99,13 @@ class Segmenter:
         networks = [Network.load(b, device, backend, size, w) for b, w in zip(bundles, weights, strict=True)]
         self._ensemble = Ensemble(networks, looks, batch)
         self._wrist: Ensemble | None = None
-        if looks.wrist or wrist_bundle is not None:
+        if self._looks_at_wrist(looks.wrist, wrist_bundle):
             own = None if wrist_bundle is None else Network.load(_bundle(wrist_bundle), device, backend, size)
             seers = [replace(n, weight=n.weight * _WRIST_WEIGHT) for n in ([own] if own else networks)]
             self._wrist = Ensemble(seers, replace(looks, tile=None), batch)
+
+    def _looks_at_wrist(self, wanted: bool | None, bundle: Source) -> bool:
+        return bundle is not None or (self.hand == "find" if wanted is None else wanted)
 
     def segment(self, picture: Picture) -> Segmentation:
         """The bones of one picture. Raises `UserError` if it cannot be read."""
@@ -133,7 +138,7 @@ class Segmenter:
         """What the networks say of some pictures at once."""
         if self.hand == "whole":
             scenes = [Scene(picture, Rectangle.whole(*picture.shape)) for picture in pictures]
-            return [[self._at_wrist(*pair)] for pair in zip(scenes, self._look(scenes), strict=True)]
+            return [[self._at_wrist(*seen)] for seen in zip(scenes, self._look(scenes), strict=True)]
         found = [search(picture, self._ask, self._ensemble.networks[0].stride) for picture in pictures]
         scenes = [_scene(p, sighting) for p, sightings in zip(pictures, found, strict=True) for sighting in sightings]
         blends = iter(zip(scenes, self._look(scenes), strict=True))
@@ -141,31 +146,36 @@ class Segmenter:
         return [[answer for answer in answers if answer] for answers in each]
 
     def _look(self, scenes: Sequence[Scene]) -> list[Blend]:
-        finer = _FINER if self._wrist else 1.0
+        finer = _FINER if self._wrist else 1
         probability = self._ensemble.looks.mean == "probability"
         blends = [Blend(self._ensemble.grid(scene, finer), probability=probability) for scene in scenes]
         return self._ensemble.look(scenes, blends)
 
     def _look_again(self, scene: Scene, blend: Blend) -> Answer | None:
-        """A hand that was found, if it still looks like one; once more where it turns out to lean."""
-        hands = find_hands(blend.logits(), blend.grid)
-        if not hands or hands[0].score < LEAST:
+        """The logits of a hand, if it still looks like one; set upright if it is seen better then."""
+        hand = self._hand(blend)
+        if hand is None:
             return None
-        again = _scene(scene.picture, Sighting(hands[0], scene.inverted))
-        if again.rectangle.degrees != scene.rectangle.degrees:
-            scene, [blend] = again, self._look([again])
-        return self._at_wrist(scene, blend)
+        if hand.score < _CLEAR and abs(hand.axis - scene.rectangle.degrees) % 360 > _LEANING:
+            upright = _scene(scene.picture, Sighting(hand, scene.inverted), upright=True)
+            other = self._look([upright])[0]
+            seen = self._hand(other)
+            if seen is not None and seen.score > hand.score + 1:
+                scene, blend, hand = upright, other, seen
+        return self._at_wrist(scene, blend, hand)
 
-    def _at_wrist(self, scene: Scene, blend: Blend) -> Answer:
+    def _at_wrist(self, scene: Scene, blend: Blend, hand: Hand | None = None) -> Answer:
         """The logits of a scene; with those of a closer look at the wrist in them, if that is wanted."""
-        logits = blend.logits()
-        hands = find_hands(logits, blend.grid) if self._wrist else []
-        if self._wrist and hands and hands[0].score >= LEAST:
-            rectangle = hands[0].rectangle(scene.rectangle.degrees, _WRIST_MARGIN, _WRIST)
+        if self._wrist and (hand := hand or self._hand(blend)):
+            rectangle = hand.rectangle(scene.rectangle.degrees, _WRIST_MARGIN, _WRIST)
             close = replace(scene, rectangle=rectangle.within(*scene.picture.shape))
             self._wrist.look([close], [blend], fading=True)
-            logits = blend.logits()
-        return blend.grid, logits
+        return blend.grid, blend.logits()
+
+    def _hand(self, blend: Blend) -> Hand | None:
+        """The best hand that was seen, if it is good enough for one."""
+        hands = find_hands(*blend.coarse(_FINER if self._wrist else 1))
+        return hands[0] if hands and hands[0].score >= LEAST else None
 
     def _ask(self, picture: Gray, views: Sequence[View]) -> Iterator[Logits]:
         """What the first network says while it searches."""
@@ -207,8 +217,8 @@ def _done(radiograph: Radiograph, future: Future[Segmentation]) -> tuple[Radiogr
     return radiograph, future.result()
 
 
-def _scene(picture: Gray, sighting: Sighting) -> Scene:
-    return Scene(picture, sighting.rectangle().within(*picture.shape), sighting.inverted)
+def _scene(picture: Gray, sighting: Sighting, *, upright: bool = False) -> Scene:
+    return Scene(picture, sighting.rectangle(upright=upright).within(*picture.shape), sighting.inverted)
 
 
 def _bundle(source: Source) -> Bundle:

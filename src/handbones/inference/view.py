@@ -223,6 +223,11 @@ class Blend:
         self._sum[:, rows, columns] += values
         self._weights[rows, columns] += weights
 
+    def coarse(self, step: int) -> tuple[Logits, Grid]:
+        """The mean on every so many cells, and the grid of those."""
+        logits = self.logits()[:, step // 2 :: step, step // 2 :: step]
+        return logits, Grid(self.grid.window, *logits.shape[1:])
+
     def logits(self) -> Logits:
         """The mean (29, rows, columns); surely no bone where no view reaches."""
         unseen = self._weights <= 0
