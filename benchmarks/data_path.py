@@ -2,8 +2,8 @@
 
     python benchmarks/data_path.py [DATA] [--rounds 15] [--json FILE]
 
-DATA is a labelled collection of 2048-pixel radiographs; without it, six synthetic ones are made. Ours augments (flip, turn,
-scale, shear, shift, perspective, bend, tones, local contrast, shadow, cut-outs, blur, noise), theirs does not.
+DATA is a labelled collection of 2048-pixel radiographs; without it, six synthetic ones are made. Ours augments (flip,
+turn, scale, shear, shift, perspective, bend, tones, local contrast, shadow, cut-outs, blur, noise), theirs does not.
 """
 
 import argparse

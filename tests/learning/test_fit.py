@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -173,6 +174,28 @@ def test_memory_that_runs_out_is_one_line(
     with pytest.raises(UserError, match=line) as caught:
         fit(tiny(), tmp_path / "run", open_collection(drawn))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_export")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile wants a compiler")
+def test_a_compiled_network_learns_the_same(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ['training.precision="32"', "training.steps=2", "validation.steps=9", "training.ema=null"]
+    for name in ("true", "false"):
+        fit(tiny(*settings, f"training.compile={name}"), tmp_path / name, open_collection(drawn))
+    one, two = (
+        torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"] for name in ("true", "false")
+    )
+    assert one.keys() == two.keys()
+    name = "network.body.segmentation_head.0.weight"
+    torch.testing.assert_close(one[name], two[name], atol=1e-4, rtol=1e-3)
+
+    def fail(*_: object) -> None:
+        raise torch._dynamo.exc.TorchDynamoException("no compiler\nand more")
+
+    monkeypatch.setattr("handbones.learning.module.BoneModule.training_step", fail)
+    with pytest.raises(UserError, match=r"\(no compiler\): set training\.compile=false"):
+        fit(tiny(), tmp_path / "run", open_collection(drawn))
 
 
 @pytest.mark.usefixtures("no_export")

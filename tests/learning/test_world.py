@@ -78,11 +78,13 @@ def test_two_processes_find_the_dice_of_one(tmp_path: Path) -> None:
     names = json.loads((out / "cases.json").read_text())["validation"]
     assert [f"{case.person}/{case.name}" for case in valid] == names
     network = load_network(load_bundle(out)).eval().to(memory_format=torch.channels_last)
-    torch.set_num_threads(1)  # as torchrun's processes have
 
     def forward(pictures: torch.Tensor) -> torch.Tensor:
         return network(pictures.contiguous(memory_format=torch.channels_last))
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as torchrun's processes have
     scores = validate(forward, validation_loader(ValidationSet(recipe, valid, PictureCache(None)), 0), 0.5)
+    torch.set_num_threads(threads)
     assert scores.shape == (3, 29) and len(np.unique(scores)) > 29
     assert float(scores.mean()) == max(float(row["dice"]) for row in rows)

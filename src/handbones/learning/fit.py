@@ -170,11 +170,16 @@ def _graceful(course: Course, watch: Watch) -> Iterator[None]:
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """What a worker process says of a user's mistake, without its traceback."""
+    """What a worker process says of a user's mistake, without its traceback, and what a compiler says in short."""
     try:
         yield
     except UserError as error:
         raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
+    except Exception as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(f"torch.compile does not work here ({reason}): set training.compile=false") from error
 
 
 @contextmanager

@@ -49,9 +49,11 @@ def collimate(rng: np.random.Generator, picture: Gray, masks: Packed, settings: 
 
 def _shade(rng: np.random.Generator, picture: Gray, depth: float) -> Gray:
     """Add a surface through 5 x 5 random heights of up to `depth` gray values either way."""
-    heights = rng.uniform(-depth, depth, (5, 5)).astype(np.float32)
-    surface = cv2.resize(heights, picture.shape[::-1], interpolation=cv2.INTER_CUBIC)
-    return np.asarray(cv2.add(picture, surface, dtype=cv2.CV_8U), np.uint8)
+    heights = rng.uniform(-depth, depth, (5, 5))
+    curved = cv2.resize(heights, (64, 64), interpolation=cv2.INTER_CUBIC)
+    raised = np.clip(np.rint(curved + 128), 0, 255).astype(np.uint8)  # bytes are quick
+    surface = cv2.resize(raised, picture.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.addWeighted(picture, 1, surface, 1, -128), np.uint8)
 
 
 def _tones(rng: np.random.Generator, settings: AugmentSettings) -> Gray:

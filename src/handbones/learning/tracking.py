@@ -34,7 +34,7 @@ def _build(name: str, recipe: Recipe, folder: Path) -> Any:
         offline = os.environ.get("WANDB_MODE", "offline") == "offline"
         logger: Any = loggers.WandbLogger(folder.name, save_dir=folder, project="handbones", offline=offline)
     else:
-        place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+        place = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlruns").resolve().as_uri()
         logger = loggers.MLFlowLogger("handbones", run_name=folder.name, tracking_uri=place)
     logger.log_hyperparams(recipe.model_dump(mode="json"))
     return logger

@@ -1,0 +1,192 @@
+"""The training loop against what it cannot be faster than, and, on a GPU, against the competition's starting code.
+
+    python benchmarks/training.py [DATA] [--steps 16] [--document] [--json FILE]
+
+DATA is a labelled collection of 2048-pixel radiographs; without it, six synthetic ones are made.
+"""
+
+import argparse
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean, median
+
+import torch
+from document import XRayDataset
+from measuring import Row, compare, report
+from torch import nn
+from torch.utils.data import DataLoader
+
+from handbones.collection import Collection, open_collection
+from handbones.learning import cpu
+from handbones.learning.fit import fit
+from handbones.learning.losses import SegmentationLoss
+from handbones.learning.networks import best_device, build_network
+from handbones.learning.watch import State, Watch
+from handbones.recipe import Recipe, load_recipe
+
+_WARM_UP = 3
+"""Steps that are left out of every figure."""
+_AGAINST = {
+    "fcn_resnet50 at 512": ["input.size=512"],
+    "U-Net on ResNet-34 at 1024": [
+        "input.size=1024", "network.decoder=unet", "network.encoder=resnet34", "network.channels=1",
+    ],
+}  # fmt: skip
+
+
+class Rates(Watch):
+    """Keeps the speed of every step."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self.waits: list[float] = []
+
+    def stepped(self, state: State) -> None:
+        self.rates.append(state.rate)
+        self.waits.append(state.wait)
+
+    def read(self) -> tuple[float, float]:
+        """Pictures a second, and the share of the time that the network waited for them."""
+        return median(self.rates[_WARM_UP:]), mean(self.waits[_WARM_UP:])
+
+
+def whole_loop(recipe: Recipe, collection: Collection) -> tuple[float, float]:
+    """Pictures a second and data-wait of a training as users run it."""
+    rates = Rates()
+    with tempfile.TemporaryDirectory() as folder:
+        fit(recipe, Path(folder, "run"), collection, watch=rates)
+    return rates.read()
+
+
+def bare(recipe: Recipe, steps: int) -> float:
+    """Pictures a second of forward and backward alone, on tensors that are there."""
+    device = best_device()
+    network = build_network(recipe, pretrained=False).to(device).train()
+    if recipe.training.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    if device.type == "cpu":
+        cpu.keep_memory()
+        cpu.quicken_depthwise(network)
+    batch, size = recipe.training.batch, recipe.input.size
+    pictures = torch.randint(256, (batch, 1, size, size), dtype=torch.uint8, device=device)
+    masks = torch.randint(2**29, (batch, size, size), dtype=torch.int32, device=device)
+    loss, times = SegmentationLoss(recipe.loss), []
+    low = device.type == "cuda" or cpu.has_bf16()
+    for _ in range(steps + _WARM_UP):
+        start = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=low):
+            logits = network(pictures)
+        loss(logits, masks)[0].backward()
+        network.zero_grad()
+        _finish(device)
+        times.append(time.perf_counter() - start)
+    return batch / median(times[_WARM_UP:])
+
+
+def document_loop(recipe: Recipe, collection: Collection, steps: int) -> float:
+    """Pictures a second of the starting code: its loader with 8 workers, float32, Adam, BCE."""
+    device, batch = best_device(), recipe.training.batch
+    network = build_network(recipe, pretrained=False).to(device).train()
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=1e-6)
+    criterion = nn.BCEWithLogitsLoss()
+    dataset = XRayDataset(collection.labelled, recipe.input.size)
+    order = torch.arange(batch * (steps + _WARM_UP)).tolist()
+    start = 0.0
+    for step, (images, masks) in enumerate(DataLoader(dataset, batch, sampler=order, num_workers=8)):
+        if step == _WARM_UP:
+            start = time.perf_counter()
+        # The network normalises for itself and takes one channel, 0 to 255: the same arithmetic as theirs.
+        logits = network(255 * images[:, :1].to(device))
+        loss = criterion(logits, masks.to(device))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        loss.item()
+    return batch * steps / (time.perf_counter() - start)
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+@contextlib.contextmanager
+def gpu_use(found: list[float]) -> Iterator[None]:
+    """Append the mean use of the GPU in percent, where the driver's library (nvidia-ml-py) tells."""
+    import threading
+
+    values: list[float] = []
+    done = threading.Event()
+
+    def look() -> None:
+        with contextlib.suppress(Exception):  # no library, no driver: no figure
+            while not done.wait(0.1):
+                values.append(torch.cuda.utilization())
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+        found.append(mean(values) if values else float("nan"))
+
+
+def against_document(collection: Collection, steps: int, overrides: list[str]) -> list[Row]:
+    """Pictures a second of whole loops, ours and theirs, with the same network and batch."""
+    rows = []
+    for name, settings in _AGAINST.items():
+        recipe = load_recipe("baseline", [*_short(steps), "network.weights=none", *settings, *overrides])
+        quick = recipe.model_dump(mode="json")
+        quick["training"] |= {"precision": "auto", "channels_last": True}
+        use: list[float] = []
+        with gpu_use(use):
+            ours, wait = whole_loop(Recipe.model_validate(quick), collection)
+        with gpu_use(use):
+            theirs = document_loop(recipe, collection, steps)
+        rows.append(compare(f"training, {name}", ours, theirs, "images/s", 5, more=True))
+        print(f"    waiting for data {100 * wait:.1f} %; use of the GPU {use[0]:.0f} % against {use[1]:.0f} %")
+    return rows
+
+
+def _short(steps: int) -> list[str]:
+    """So many steps, the one validation at the end on a single case, nothing written but the bundle."""
+    budget = [f"training.steps={steps + _WARM_UP}", "training.minutes=null", "training.epochs=null"]
+    due = ["validation.minutes=null", "validation.epochs=null", "validation.limit=1", "data.folds=3"]
+    return [*budget, *due, "training.loggers=[]"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--document", action="store_true", help="also against the starting code (always on a GPU)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipes"
+    )
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        data = options.data or Path(folder, "data")
+        if options.data is None:
+            from handbones.phantom.synth import synth
+
+            synth(data, 3, 1, size=2048, test_persons=0)
+        collection = open_collection(data)
+        small = load_recipe("small", [*_short(options.steps), *options.set])
+        before = bare(small, options.steps // 2)
+        loop, wait = whole_loop(small, collection)
+        alone = mean([before, bare(small, options.steps // 2)])
+        rows = [compare("small: whole loop, bare forward and backward", loop, alone, "images/s", 0.95, more=True)]
+        print(f"    waiting for data {100 * wait:.1f} %")
+        if options.document or torch.cuda.is_available():
+            rows += against_document(collection, options.steps, options.set)
+    report(rows, options.json, data_wait=wait)
+
+
+if __name__ == "__main__":
+    main()
