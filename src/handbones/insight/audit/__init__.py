@@ -43,7 +43,7 @@ def audit(survey: Survey, *, seen: Callable[[int], None] | None = None) -> list[
 def _told_once(findings: list[Finding]) -> list[Finding]:
     """Leave out what follows from something worse: a bone at the wrong place lies off the edge, too."""
     worse = {
-        "side": {"duplicate", "leak"},  # the labels and the name came with another picture
+        "side": {"duplicate", "leak", "reversed"},  # the name came with another picture; no side can be told
         "off-edge": {"misplaced", "size", "side", "swapped", "crossing", "ragged", "doubled"},
         "ragged": {"crossing", "doubled"},
         "size": {"crossing"},
@@ -52,6 +52,7 @@ def _told_once(findings: list[Finding]) -> list[Finding]:
         "nails": {"side", "off-edge"},
         "sesamoid": {"side", "size", "off-edge", "crossing", "ragged"},
     }
+    whatever_the_bones = {"misplaced": {"swapped"}, "size": {"swapped"}}  # wrong names put the others in doubt
     by_case: dict[int, list[Finding]] = {}
     for found in findings:
         for case in (found.case, found.other):
@@ -60,6 +61,8 @@ def _told_once(findings: list[Finding]) -> list[Finding]:
     def explained(found: Finding) -> bool:
         for other in by_case[id(found.case)]:
             same = not other.bones or not found.bones or set(other.bones) & set(found.bones)
+            if other.kind in whatever_the_bones.get(found.kind, set()):
+                return True
             if other.kind in worse.get(found.kind, set()) and same:
                 return True
         return False

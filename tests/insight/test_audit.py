@@ -1,0 +1,126 @@
+"""The audit finds what was planted, tells why, and leaves sound labels alone."""
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handbones.anatomy import BONES
+from handbones.cli import run
+from handbones.collection import open_collection
+from handbones.errors import UserError
+from handbones.exclusion import exclude
+from handbones.insight.audit import Finding, audit, name_of, write_exclude
+from handbones.insight.audit.disagreement import disagreements
+from handbones.insight.survey import survey
+from handbones.labels import Labels, load_labels, save_labels
+from hands import write_hands
+
+
+def _renamed(labels: Labels, names: dict[str, str]) -> Labels:
+    return Labels({names.get(label, label): polygons for label, polygons in labels.polygons.items()})
+
+
+def _moved(labels: Labels, bone: str, change: Callable[[np.ndarray], np.ndarray]) -> Labels:
+    return Labels(labels.polygons | {bone: [change(polygon) for polygon in labels.polygons[bone]]})
+
+
+def _crossed(points: np.ndarray) -> np.ndarray:
+    return np.concatenate([points[:12][::-1], points[12:]])
+
+
+PLANTED: dict[str, tuple[int, Callable[[Labels], Labels]]] = {
+    "reversed": (1, lambda labels: _renamed(labels, dict(zip(BONES, reversed(BONES), strict=True)))),
+    "swapped": (2, lambda labels: _renamed(labels, {"finger-6": "finger-10", "finger-10": "finger-6"})),
+    "missing": (3, lambda labels: Labels({b: p for b, p in labels.polygons.items() if b != "Lunate"})),
+    "doubled": (4, lambda ls: Labels(ls.polygons | {"finger-5": [ls.polygons["finger-5"][0]] * 2})),
+    "misplaced": (5, lambda labels: _moved(labels, "Pisiform", lambda points: points + np.array([10, 45]))),
+    "size": (6, lambda labels: _moved(labels, "finger-7", lambda p: p.mean(axis=0) + 0.5 * (p - p.mean(axis=0)))),
+    "crossing": (7, lambda labels: _moved(labels, "finger-11", _crossed)),
+}
+"""Kind: the person who gets it, and how their right hand's labels are spoilt."""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = write_hands(tmp_path_factory.mktemp("hands"), people=14, test_people=2)
+    for person, spoil in PLANTED.values():
+        path = root / "train" / "outputs_json" / f"ID{person:03d}" / f"image{999 + person}_R.json"
+        save_labels(spoil(load_labels(path)), path)
+    pictures = root / "train" / "DCM"
+    shutil.copy(pictures / "ID010" / "image1009_L.png", root / "test" / "DCM" / "ID015" / "image1014_L.png")
+    shutil.copy(pictures / "ID012" / "image1011_R.png", pictures / "ID013" / "image1012_R.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def findings(root: Path) -> list[Finding]:
+    return audit(survey(open_collection(root).cases, workers=1))
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_planted_mistakes_are_found(kind: str, findings: list[Finding]) -> None:
+    person = f"ID{PLANTED[kind][0]:03d}"
+    gross = [found.kind for found in findings if found.case.person == person and found.gross]
+    assert gross == [kind]
+
+
+def test_copies_are_found(findings: list[Finding]) -> None:
+    pairs = {(f.kind, name_of(f.case), name_of(f.other)) for f in findings if f.other and f.kind != "person"}
+    assert ("leak", "ID010/image1009_L.png", "ID015/image1014_L.png") in pairs
+    assert ("duplicate", "ID013/image1012_R.png", "ID012/image1011_R.png") in pairs
+    assert len(pairs) == 2
+
+
+def test_sound_labels_are_left_alone_and_gross_comes_first(findings: list[Finding]) -> None:
+    spoilt = {f"ID{person:03d}" for person, _ in PLANTED.values()} | {"ID010", "ID012", "ID013", "ID015"}
+    assert {found.case.person for found in findings if found.gross} <= spoilt
+    assert [found.gross for found in findings] == sorted((found.gross for found in findings), reverse=True)
+
+
+def test_exclude_file_feeds_training(root: Path, findings: list[Finding], tmp_path: Path) -> None:
+    path, collection = tmp_path / "exclude.txt", open_collection(root)
+    count = write_exclude(path, findings)
+    left = exclude(collection, path)
+    assert len(collection.cases) - len(left.cases) == count >= len(PLANTED)
+    assert "ID003/image1002_R.png" not in {name_of(case) for case in left.cases}
+    path.write_text("ID004  # all of this person\n", encoding="utf-8")
+    assert len(exclude(collection, path).cases) == len(collection.cases) - 2
+    path.write_text("ID001/image1000_R.png\nID099\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"exclude.txt: line 2: no such case in .*: ID099"):
+        exclude(collection, path)
+    path.write_text("\n".join(collection.people), encoding="utf-8")
+    with pytest.raises(UserError, match="leaves out every case"):
+        exclude(collection, path)
+
+
+def test_verb_writes_table_page_and_exclude_file(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["audit", str(root), "--out", str(tmp_path), "--cache", str(tmp_path / "cache"), "--workers", "1"]
+    assert run([*arguments, "--pictures", "3", "--write-exclude", str(tmp_path / "exclude.txt")]) == 0
+    rows = list(csv.DictReader((tmp_path / "findings.csv").open(encoding="utf-8")))
+    assert [row["rank"] for row in rows] == [str(i + 1) for i in range(len(rows))]
+    assert {"reversed", "swapped", "missing", "leak"} <= {row["kind"] for row in rows}
+    assert (tmp_path / "audit.html").read_text(encoding="utf-8").count("data:image/jpeg") == 3
+    assert "ID003/image1002_R.png  # missing bone" in (tmp_path / "exclude.txt").read_text(encoding="utf-8")
+    assert "findings: " in capsys.readouterr().out
+    assert list((tmp_path / "cache" / "facts").glob("*.npz"))
+
+
+def test_too_few_hands_are_not_judged_by_geometry(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    few = survey(open_collection(root).cases[:6], workers=1)
+    assert not {found.kind for found in audit(few)} & {"misplaced", "size"}
+    assert "too few to learn from" in caplog.text
+
+
+def test_disagreement_tells_bones_and_lost_pictures(root: Path) -> None:
+    cases = open_collection(root).cases[:30]
+    dice = 0.96 + np.random.default_rng(0).normal(0, 0.004, (30, 29))
+    dice[3, 5], dice[7], dice[9] = 0.2, 0.3, np.nan
+    told = list(disagreements(cases, dice))
+    assert [(found.case, found.bones) for found in told] == [(cases[3], ("finger-6",)), (cases[7], ())]
+    assert "Dice of 0.20; usual is 0.96" in told[0].reason

@@ -1,0 +1,80 @@
+"""EDA and pictures of single cases."""
+
+import csv
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from handbones.cli import run
+from handbones.errors import UsageError
+from handbones.insight.portrait import show
+from handbones.labels import Labels
+from hands import hand, picture_of, write_hands
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_hands(tmp_path_factory.mktemp("hands"), people=6, test_people=1)
+
+
+def test_eda_is_one_page_and_tables(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["eda", str(root), "--out", str(tmp_path), "--no-cache", "--workers", "1"]) == 0
+    assert "14 pictures of 7 people" in capsys.readouterr().out
+    code = (tmp_path / "eda.html").read_text(encoding="utf-8")
+    titles = ("Overview", "Bones", "Overlaps", "Wrist tilt", "People", "Brightness and contrast", "Contact sheet")
+    assert all(f"<h2>{title}</h2>" in code for title in titles)
+    assert "네일있음" in code and code.count("<svg") >= 7
+    assert not re.search(r"""<script|<link|src=(?!["']?data:)|url\((?!#)|@import""", code)
+    rows = list(csv.DictReader((tmp_path / "cases.csv").open(encoding="utf-8")))
+    assert len(rows) == 14 and rows[0]["bones"] == "29" and rows[0]["remark"] == "네일있음"
+    assert {row["side"] for row in rows} == {"left", "right"}
+    bones = list(csv.DictReader((tmp_path / "bones_by_case.csv").open(encoding="utf-8")))
+    assert len(bones) == 14 * 29 and float(bones[0]["area_px"]) > 10
+
+
+def test_eda_of_pictures_alone(root: Path, tmp_path: Path) -> None:
+    picture = next((root / "test" / "DCM").rglob("*.png"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x.png").write_bytes(picture.read_bytes())
+    assert run(["eda", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--no-cache"]) == 0
+    code = (tmp_path / "out" / "eda.html").read_text(encoding="utf-8")
+    assert "<h2>Bones</h2>" not in code and "<h2>Contact sheet</h2>" in code
+
+
+def test_show_draws_labels_and_prediction(tmp_path: Path) -> None:
+    labels = hand(1)
+    picture = picture_of(labels, 1)
+    other = Labels({label: polygons for label, polygons in labels.polygons.items() if label != "Lunate"})
+    figure = show(picture, labels, other, names=True, title="A hand")
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert "mean Dice 0.966" in texts and texts.count("finger-7") == 2  # legend and name
+    assert len(figure.axes[0].patches) == 2 * 29 + 28
+    figure.savefig(tmp_path / "a.pdf")
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+    bare = show(picture, labels, way="outlines", legend=False)
+    assert len(bare.axes) == 1 and len(bare.axes[0].patches) == 29
+    with pytest.raises(UsageError, match="--way dots: must be one of outlines, fills, both"):
+        show(picture, labels, way="dots")
+
+
+def test_show_verb_finds_the_labels(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = sorted((root / "train" / "DCM").rglob("*.png"))[0]
+    assert run(["show", str(picture), "--out", str(tmp_path / "a.png"), "--dpi", "100"]) == 0
+    drawn = cv2.imread(str(tmp_path / "a.png"))
+    assert drawn.shape[0] >= 750 and np.ptp(drawn.astype(int), axis=2).max() > 60  # in colour
+    (tmp_path / "b.png").write_bytes(picture.read_bytes())
+    assert run(["show", str(tmp_path / "b.png")]) == 1
+    assert "no labels found: give --labels FILE" in capsys.readouterr().err
+    assert run(["show", str(picture), "--out", "a.bmp"]) == 2
+
+
+def test_measure_verb(root: Path, tmp_path: Path) -> None:
+    assert run(["measure", str(root), "--out", str(tmp_path)]) == 0
+    rows = list(csv.DictReader((tmp_path / "bones.csv").open(encoding="utf-8")))
+    assert len(rows) == 14 * 29 and rows[0]["length_mm"] == ""
+    assert {row["bone"] for row in rows if row["whole"] == "0"} == {"Radius", "Ulna"}
+    ratios = list(csv.DictReader((tmp_path / "ratios.csv").open(encoding="utf-8")))
+    assert all(0.3 < float(row["proximal_phalanx_to_metacarpal_3"]) < 1.2 for row in ratios)

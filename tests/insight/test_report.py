@@ -1,0 +1,76 @@
+"""The report of an evaluation: distances, intervals, and figures that agree with the Dice alone."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handbones.cli import run
+from handbones.collection import open_collection
+from handbones.inference.segmenter import Segmenter
+from handbones.insight.evaluation import evaluate
+from handbones.insight.report.comparison import paired_bootstrap
+from handbones.insight.report.surfaces import border, surface_distances
+
+
+def square(left: int, top: int, side: int) -> np.ndarray:
+    mask = np.zeros((40, 60), bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def test_distances_of_squares() -> None:
+    assert surface_distances(square(5, 5, 20), square(5, 5, 20)) == (0, 0)
+    hd95, average = surface_distances(square(5, 5, 20), square(8, 5, 20))
+    assert hd95 == pytest.approx(3)
+    assert 0.5 < average < 3
+    assert surface_distances(square(5, 5, 1), square(8, 9, 1)) == (5, 5)
+    assert surface_distances(square(5, 5, 1), square(8, 9, 1), (0.5, 0.5)) == (2.5, 2.5)
+    assert surface_distances(square(0, 0, 0), square(0, 0, 0)) == (0, 0)
+    assert np.isnan(surface_distances(square(0, 0, 0), square(5, 5, 3))).all()
+    assert len(border(square(5, 5, 20))) == 4 * 19
+
+
+def test_distances_agree_with_a_distance_map() -> None:
+    from scipy.ndimage import distance_transform_edt
+
+    rng = np.random.default_rng(0)
+    one, two = (rng.random((30, 30)) > 0.6 for _ in range(2))
+    edges = []
+    for mask in (one, two):
+        edge = np.zeros_like(mask)
+        edge[tuple(border(mask).astype(int).T)] = True
+        edges.append(edge)
+    there, back = (distance_transform_edt(~b)[a] for a, b in (edges, edges[::-1]))
+    expected = max(np.percentile(there, 95), np.percentile(back, 95)), np.concatenate([there, back]).mean()
+    assert surface_distances(one, two) == pytest.approx(expected)
+
+
+def test_bootstrap_draws_people() -> None:
+    people = np.repeat([f"ID{i}" for i in range(50)], 2)
+    rng = np.random.default_rng(0)
+    of_person = np.repeat(rng.normal(0.01, 0.02, 50), 2)
+    low, high = paired_bootstrap(np.column_stack([of_person, np.full(100, 0.5)]), people)
+    assert low[0] < of_person.mean() < high[0]
+    assert high[0] - low[0] == pytest.approx(2 * 1.96 * 0.02 / np.sqrt(50), rel=0.35)  # as 50 people, not 100 pictures
+    assert (low[1], high[1]) == pytest.approx((0.5, 0.5))
+
+
+@pytest.mark.train
+def test_report_agrees_with_evaluation(bundle: Path, drawn: Path, tmp_path: Path) -> None:
+    arguments = ["evaluate", str(bundle), str(drawn), "--out", str(tmp_path), "--report", "--hand", "whole"]
+    assert run([*arguments, "--against", str(bundle)]) == 0
+    expected = evaluate(Segmenter(bundle, hand="whole"), open_collection(drawn).labelled)
+    rows = list(csv.DictReader((tmp_path / "surfaces.csv").open(encoding="utf-8")))
+    np.testing.assert_allclose([float(row["dice"]) for row in rows], expected.dice.ravel(), atol=1e-5)
+    compared = list(csv.DictReader((tmp_path / "comparison.csv").open(encoding="utf-8")))
+    assert {(row["difference"], row["low"], row["high"]) for row in compared} == {("0", "0", "0")}
+    thresholds = list(csv.DictReader((tmp_path / "thresholds.csv").open(encoding="utf-8")))
+    # The network sees these pictures at their own size, so that its cells are their pixels.
+    half = next(row for row in thresholds if row["threshold"] == "0.5")
+    assert float(half["mean_dice"]) == pytest.approx(expected.mean, abs=1e-4)
+    code = (tmp_path / "report.html").read_text(encoding="utf-8")
+    titles = ("Overview", "Against another model", "Bones", "Best and worst", "Confusion", "Probabilities")
+    assert all(f"<h2>{title}</h2>" in code for title in titles)
+    assert "these pictures do not tell which of the two is better" in code

@@ -1,0 +1,90 @@
+"""Shapes of bones, what is kept of them, and the measures that follow."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handbones.anatomy import INDEX
+from handbones.collection import open_collection
+from handbones.insight import survey as surveys
+from handbones.insight.measure import measure
+from handbones.insight.shapes import largest_loop, shapes_of
+from handbones.labels import Labels
+from hands import write_hands
+
+
+def box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
+
+
+def test_a_box_has_its_size() -> None:
+    shapes = shapes_of(Labels({"finger-7": [box(10, 20, 29, 79)]}))
+    bone = INDEX["finger-7"]
+    assert shapes.area[bone] == pytest.approx(20 * 60, rel=0.002)  # pixels of its mask
+    assert shapes.length[bone] == pytest.approx(60, abs=0.1)
+    assert shapes.width[bone] == pytest.approx(20, abs=0.1)
+    np.testing.assert_allclose(shapes.centre[bone], (19.5, 49.5), atol=0.01)
+    np.testing.assert_allclose(shapes.axis[bone], (0, -1), atol=1e-6)
+    assert np.isnan(shapes.area[INDEX["Ulna"]]) and shapes.parts[INDEX["Ulna"]] == 0
+
+
+def test_loops_are_measured() -> None:
+    assert largest_loop(box(0, 0, 10, 10)) == 0
+    bow = np.array([[0, 0], [10, 10], [10, 0], [0, 10]], np.float64)
+    assert largest_loop(bow) == pytest.approx(10 / (20 + 20 * math.sqrt(2)))  # whole edges between the two that cross
+
+
+def test_millimetres_only_with_a_spacing() -> None:
+    labels = Labels({"finger-7": [box(10, 20, 29, 79)], "Radius": [box(30, 60, 50, 99)]})
+    pixels = measure(labels, 100, 100)
+    assert pixels.unit == "px"
+    assert [bone.label for bone in pixels.bones] == ["finger-7", "Radius"]
+    assert [bone.whole for bone in pixels.bones] == [True, False]
+    square = measure(labels, 100, 100, (0.2, 0.2)).bones[0]
+    assert square.length == pytest.approx(0.2 * pixels.bones[0].length)
+    assert square.area == pytest.approx(0.04 * pixels.bones[0].area)
+    uneven = measure(labels, 100, 100, (0.1, 0.2))
+    assert uneven.unit == "mm"
+    assert uneven.bones[0].length == pytest.approx(6.0, rel=0.02)
+    assert uneven.bones[0].width == pytest.approx(4.0, rel=0.02)
+
+
+def test_ratios_and_carpal_height() -> None:
+    bones = {
+        "finger-10": [box(40, 10, 49, 59)],
+        "finger-11": [box(40, 70, 49, 169)],
+        "Radius": [box(20, 220, 70, 290)],
+    }
+    measures = measure(Labels(bones), 300, 100)
+    assert measures.ratios["proximal_phalanx_to_metacarpal_3"] == pytest.approx(0.5, rel=0.01)
+    assert measures.carpal_height == pytest.approx(50, abs=1)
+    assert measures.ratios["carpal_height_to_metacarpal_3"] == pytest.approx(0.5, rel=0.02)
+    assert math.isnan(measures.ratios["metacarpal_2_to_metacarpal_3"])
+    assert math.isnan(measure(Labels({"Radius": bones["Radius"]}), 300, 100).carpal_height)
+
+
+def test_orientation_has_a_sign() -> None:
+    leaning = np.array([[10, 80], [20, 80], [60, 20], [50, 20]], np.float64)
+    (bone,) = measure(Labels({"finger-4": [leaning]}), 100, 100).bones
+    assert 30 < bone.degrees < 40
+
+
+def test_facts_are_kept_and_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = open_collection(write_hands(tmp_path / "data", people=2, test_people=0)).cases
+    first = surveys.survey(cases, workers=1, cache=tmp_path / "cache")
+    again_only_for = []
+    look = surveys.look
+    monkeypatch.setattr(surveys, "look", lambda case: again_only_for.append(case) or look(case))
+    second = surveys.survey(cases, workers=1, cache=tmp_path / "cache")
+    assert not again_only_for
+    for one, two in zip(first.facts, second.facts, strict=True):
+        assert one.side_labels == two.side_labels and one.tilt == two.tilt
+        np.testing.assert_array_equal(one.shapes.area, two.shapes.area)
+        np.testing.assert_array_equal(one.edges.follow, two.edges.follow)
+    path = cases[0].labels
+    assert path is not None
+    path.write_text(path.read_text() + "\n")
+    surveys.survey(cases, workers=1, cache=tmp_path / "cache")
+    assert [case.name for case in again_only_for] == [cases[0].name]
