@@ -1,14 +1,16 @@
 """The competition's starting code, as its document describes it, written afresh: loader, training loop, validation."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from handbones.anatomy import BONES, INDEX
 from handbones.collection import Case
@@ -57,3 +59,58 @@ def validation_dice(logits: Tensor, masks: Tensor, threshold: float = 0.5) -> Te
     intersection = torch.sum(y_true * y_pred, -1)
     eps = 0.0001
     return (2.0 * intersection + eps) / (torch.sum(y_true, -1) + torch.sum(y_pred, -1) + eps)
+
+
+def encode_mask_to_rle(mask: np.ndarray) -> str:
+    """Run lengths of a mask (height, width), in row-major order from 1."""
+    pixels = np.concatenate([[0], mask.flatten(), [0]])
+    runs = np.where(pixels[1:] != pixels[:-1])[0] + 1
+    runs[1::2] -= runs[::2]
+    return " ".join(str(x) for x in runs)
+
+
+def decode_rle_to_mask(rle: str, height: int, width: int) -> np.ndarray:
+    """A mask (height, width) of run lengths."""
+    words = rle.split()
+    starts, lengths = (np.asarray(x, dtype=int) for x in (words[::2], words[1::2]))
+    starts -= 1
+    mask = np.zeros(height * width, np.uint8)
+    for low, high in zip(starts, starts + lengths, strict=True):
+        mask[low:high] = 1
+    return mask.reshape(height, width)
+
+
+def masks_of_logits(logits: Tensor, size: int, threshold: float = 0.5) -> np.ndarray:
+    """Masks (N, 29, size, size) of logits (N, 29, h, w)."""
+    outputs = functional.interpolate(logits, size=(size, size), mode="bilinear")
+    outputs = torch.sigmoid(outputs)
+    return (outputs > threshold).detach().cpu().numpy()
+
+
+class PictureDataset(Dataset[tuple[Tensor, str]]):
+    """Picture (3, size, size) float32 and the name of its file."""
+
+    def __init__(self, files: list[Path], size: int) -> None:
+        self.files = files
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, str]:
+        image = cv2.resize(cv2.imread(str(self.files[item])) / 255.0, (self.size, self.size))
+        return torch.from_numpy(image.transpose(2, 0, 1)).float(), self.files[item].name
+
+
+def predict_to_csv(network: Callable[[Tensor], Tensor], files: list[Path], size: int, path: Path) -> None:
+    """The loop over the test pictures (2048 x 2048), two at a time, and its CSV."""
+    loader = DataLoader(PictureDataset(files, size), batch_size=2, num_workers=2)
+    rles, filename_and_class = [], []
+    with torch.no_grad():
+        for images, names in loader:
+            for output, name in zip(masks_of_logits(network(images), 2048), names, strict=True):
+                for bone, segm in zip(BONES, output, strict=True):
+                    rles.append(encode_mask_to_rle(segm))
+                    filename_and_class.append(f"{bone}_{name}")
+    classes, filename = zip(*[x.split("_", 1) for x in filename_and_class], strict=True)
+    pd.DataFrame({"image_name": filename, "class": classes, "rle": rles}).to_csv(path, index=False)

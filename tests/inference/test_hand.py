@@ -101,8 +101,8 @@ def test_nothing_is_nothing() -> None:
 def test_a_leaning_hand_can_be_set_upright(hand: Packed) -> None:
     best = find_hands(logits_of(hand), grid_of(hand))[0]
     fingers = [spot for spot in best.spots if spot.bone < 27]
-    for lean, quarters in ((10, 0), (40, 0), (100, 90), (-60, -90)):
+    for lean, seen, quarters in ((10, 0, 0), (50, 0, 0), (50, 90, 90), (100, 0, 90), (-70, 0, -90), (-170, 180, 180)):
         turn = best.turn * np.exp(1j * np.radians(lean - best.degrees))
-        sighting = Sighting(replace(best, turn=turn, spots=fingers), False)
+        sighting = Sighting(replace(best, turn=turn, spots=fingers), degrees=seen)
         assert sighting.rectangle().degrees == quarters
         assert sighting.rectangle(upright=True).degrees == pytest.approx(lean)

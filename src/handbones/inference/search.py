@@ -18,20 +18,28 @@ _SECOND = 0.6
 """Score of a further hand, as a share of the best one's, from which it counts."""
 _APART = 0.5
 """Distance of two hands' middles, in hand lengths, from which they are two."""
+_FAR = 60.0
+"""Degrees by which a hand may lean; networks learn less, but where one saw it so, it knows it so."""
 _MARGIN = 0.1
 """Room around the bones, in hand lengths."""
 
 
 class Sighting(NamedTuple):
-    """A hand, and whether the picture was inverted to see it."""
+    """A hand, and how the picture was looked at when it was seen: inverted or not, and turned."""
 
     hand: Hand
-    inverted: bool
+    inverted: bool = False
+    degrees: float = 0.0
 
     def rectangle(self, *, upright: bool = False) -> Rectangle:
-        """Around the hand, turned by the nearest quarters or, if `upright`, just so that the hand is."""
+        """Around the hand, turned as it was seen, or by the nearest quarters if it leans far then.
+
+        With `upright`, turned just so that the hand is.
+        """
         axis = self.hand.axis
-        return self.hand.rectangle(axis if upright else 90.0 * round(axis / 90), _MARGIN)
+        far = abs((axis - self.degrees + 180) % 360 - 180) > _FAR
+        quarters = 90.0 * round(axis / 90) if far else self.degrees
+        return self.hand.rectangle(axis if upright else quarters, _MARGIN)
 
 
 def search(picture: Gray, ask: Ask, stride: int) -> list[Sighting]:
@@ -42,10 +50,10 @@ def search(picture: Gray, ask: Ask, stride: int) -> list[Sighting]:
     seen: list[Sighting] = []
     for rectangles, inverted, enough in _stages(picture.shape[0], picture.shape[1]):
         views = [View.of(rectangle, picture.shape, COARSE, stride, inverted=inverted) for rectangle in rectangles]
-        for view, logits in zip(views, ask(picture, views), strict=True):
+        for rectangle, view, logits in zip(rectangles, views, ask(picture, views), strict=True):
             blend = Blend(view.grid)
             blend.add(view, logits)
-            seen += [Sighting(hand, inverted) for hand in find_hands(blend.logits(), view.grid)]
+            seen += [Sighting(hand, inverted, rectangle.degrees) for hand in find_hands(blend.logits(), view.grid)]
         seen.sort(key=lambda sighting: -sighting.hand.score)
         if seen and seen[0].hand.score >= enough:
             break
@@ -72,7 +80,7 @@ def _distinct(seen: Sequence[Sighting]) -> list[Sighting]:
     hands: list[Sighting] = []
     for sighting in seen:
         hand = sighting.hand
-        near = any(abs(hand.centre - other.centre) < _APART * abs(other.turn) for other, _ in hands)
+        near = any(abs(hand.centre - other.centre) < _APART * abs(other.turn) for other, *_ in hands)
         if not near and hand.score >= _SECOND * seen[0].hand.score:
             hands.append(sighting)
     return hands

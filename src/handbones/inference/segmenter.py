@@ -43,8 +43,6 @@ _BEHIND = 2
 _WRIST = frozenset(bone.index for bone in ANATOMY if bone.group == "carpals")
 _WRIST_MARGIN = 0.12
 """Room around the carpal bones, in hand lengths."""
-_WRIST_WEIGHT = 1.0
-"""How much the look at the wrist counts in its middle, against the look at all."""
 _CLEAR, _LEANING = 18.0, 20.0
 """A hand of a lower score that leans by more degrees is also looked at upright."""
 _FINER = 2
@@ -100,8 +98,9 @@ class Segmenter:
         self._ensemble = Ensemble(networks, looks, batch)
         self._wrist: Ensemble | None = None
         if self._looks_at_wrist(looks.wrist, wrist_bundle):
-            own = None if wrist_bundle is None else Network.load(_bundle(wrist_bundle), device, backend, size)
-            seers = [replace(n, weight=n.weight * _WRIST_WEIGHT) for n in ([own] if own else networks)]
+            seers = networks
+            if wrist_bundle is not None:
+                seers = [Network.load(_bundle(wrist_bundle), device, backend, size, sum(weights))]
             self._wrist = Ensemble(seers, replace(looks, tile=None), batch)
 
     def _looks_at_wrist(self, wanted: bool | None, bundle: Source) -> bool:
@@ -156,7 +155,7 @@ class Segmenter:
         hand = self._hand(blend)
         if hand is None:
             return None
-        if hand.score < _CLEAR and abs(hand.axis - scene.rectangle.degrees) % 360 > _LEANING:
+        if hand.score < _CLEAR and abs((hand.axis - scene.rectangle.degrees + 180) % 360 - 180) > _LEANING:
             upright = _scene(scene.picture, Sighting(hand, scene.inverted), upright=True)
             other = self._look([upright])[0]
             seen = self._hand(other)
