@@ -57,6 +57,7 @@ def test_bootstrap_draws_people() -> None:
     assert (low[1], high[1]) == pytest.approx((0.5, 0.5))
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_report_agrees_with_evaluation(bundle: Path, drawn: Path, tmp_path: Path) -> None:
     arguments = ["evaluate", str(bundle), str(drawn), "--out", str(tmp_path), "--report", "--hand", "whole"]

@@ -48,9 +48,9 @@ def _told_once(findings: list[Finding]) -> list[Finding]:
         "ragged": {"crossing", "doubled"},
         "size": {"crossing"},
         "misplaced": {"crossing", "side"},
-        "ring": {"side", "misplaced", "size", "off-edge"},
-        "nails": {"side", "off-edge"},
-        "sesamoid": {"side", "size", "off-edge", "crossing", "ragged"},
+        "ring": {"side", "misplaced", "size", "off-edge", "reversed", "swapped"},
+        "nails": {"side", "off-edge", "reversed", "swapped"},
+        "sesamoid": {"side", "size", "off-edge", "crossing", "ragged", "reversed", "swapped"},
     }
     whatever_the_bones = {"misplaced": {"swapped"}, "size": {"swapped"}}  # wrong names put the others in doubt
     by_case: dict[int, list[Finding]] = {}
