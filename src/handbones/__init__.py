@@ -30,6 +30,8 @@ _PUBLIC = {
     "Segmentation": "handbones.inference.segmentation",
     "Segmenter": "handbones.inference.segmenter",
     "segment": "handbones.inference.segmenter",
+    "show": "handbones.insight.portrait",
+    "measure": "handbones.insight.measure",
 }
 
 __all__ = ["ANATOMY", "BONES", "UsageError", "UserError", "__version__", *_PUBLIC]  # noqa: PLE0604 names of a table

@@ -1,6 +1,7 @@
 """The audit finds what was planted, tells why, and leaves sound labels alone."""
 
 import csv
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from handbones.collection import open_collection
 from handbones.errors import UserError
 from handbones.exclusion import exclude
 from handbones.insight.audit import Finding, audit, name_of, write_exclude
-from handbones.insight.audit.disagreement import disagreements
+from handbones.insight.audit.disagreement import agreement, disagreements, open_judge
 from handbones.insight.survey import survey
 from handbones.labels import Labels, load_labels, save_labels
 from hands import write_hands
@@ -124,3 +125,20 @@ def test_disagreement_tells_bones_and_lost_pictures(root: Path) -> None:
     told = list(disagreements(cases, dice))
     assert [(found.case, found.bones) for found in told] == [(cases[3], ("finger-6",)), (cases[7], ())]
     assert "Dice of 0.20; usual is 0.96" in told[0].reason
+
+
+@pytest.mark.train
+def test_models_judge_only_what_they_did_not_learn(bundle: Path, drawn: Path, tmp_path: Path) -> None:
+    cases = open_collection(drawn).labelled
+    run_folder = tmp_path / "run"
+    shutil.copytree(bundle, run_folder / "bundle")
+    (run_folder / "cases.json").write_text(json.dumps({"train": [name_of(case) for case in cases[2:]]}))
+    judge = open_judge(run_folder)
+    dice = agreement(cases, [judge])
+    assert np.isnan(dice[2:]).all() and not np.isnan(dice[:2]).any()
+    everything = agreement(cases, [judge, open_judge(bundle)])
+    np.testing.assert_array_equal(everything[:2], dice[:2])
+    assert not np.isnan(everything).any()
+    (run_folder / "cases.json").write_text(json.dumps({"train": [name_of(case) for case in cases]}))
+    with pytest.raises(UserError, match="trained on every one of these cases"):
+        agreement(cases, [open_judge(run_folder / "bundle")])
