@@ -17,7 +17,7 @@ from pathlib import Path
 from handbones.collection import open_collection
 from handbones.insight.audit import KINDS, Finding, audit, name_of
 from handbones.insight.survey import survey
-from handbones.phantom.synth import synth
+from handbones.phantom.synthesis import synth
 
 
 def one_round(folder: Path, persons: int, size: int, seed: int) -> tuple[list[dict[str, str]], list[Finding], float]:

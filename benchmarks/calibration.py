@@ -16,7 +16,7 @@ import numpy as np
 
 from handbones.anatomy import BONES, INDEX
 from handbones.labels import unpack
-from handbones.phantom.make import draw_geometry
+from handbones.phantom.drawing import draw_geometry
 from handbones.phantom.settings import PRESETS
 
 REAL = json.loads((files("handbones.phantom") / "calibration.json").read_text())

@@ -171,7 +171,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         data, folder = options.data or Path(place, "data"), Path(place, "cache")
         if options.data is None:
-            from handbones.phantom.synth import synth
+            from handbones.phantom.synthesis import synth
 
             synth(data, 3, 1, size=2048, test_persons=0)
         cases = open_collection(data).labelled

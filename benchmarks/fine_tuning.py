@@ -18,7 +18,7 @@ from handbones.bundle import packaged_model
 from handbones.insight.evaluation import evaluate
 from handbones.learning.fit import fit
 from handbones.phantom.settings import REALISTIC
-from handbones.phantom.synth import synth
+from handbones.phantom.synthesis import synth
 
 TEST_PEOPLE = 12
 STARTS = {"ImageNet": "small", "packaged model": "finetune"}

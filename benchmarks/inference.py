@@ -27,8 +27,8 @@ from handbones.inference.votes import vote, weights_of
 from handbones.labels import unpack
 from handbones.learning.export import load_network
 from handbones.learning.networks import build_network
-from handbones.phantom.make import make
-from handbones.phantom.synth import synth
+from handbones.phantom.drawing import make
+from handbones.phantom.synthesis import synth
 
 SIZE, FULL = 512, 2048
 

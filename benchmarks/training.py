@@ -173,7 +173,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = options.data or Path(folder, "data")
         if options.data is None:
-            from handbones.phantom.synth import synth
+            from handbones.phantom.synthesis import synth
 
             synth(data, 3, 1, size=2048, test_persons=0)
         collection = open_collection(data)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from handbones.inference.overlay import draw_overlay
-from handbones.phantom.make import draw, make
+from handbones.phantom.drawing import draw, make
 from handbones.phantom.settings import PRESETS
 
 OUT = Path(__file__).parents[1] / "docs/images"

@@ -18,7 +18,7 @@ import numpy as np
 from handbones.anatomy import ANATOMY, BONES, INDEX
 from handbones.labels import unpack
 from handbones.phantom import pose
-from handbones.phantom.make import draw_geometry
+from handbones.phantom.drawing import draw_geometry
 from handbones.phantom.settings import PRESETS
 
 SIZE = 224

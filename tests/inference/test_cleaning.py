@@ -8,7 +8,7 @@ from handbones.errors import UsageError
 from handbones.inference.cleaning import check_steps, cleaned
 from handbones.inference.segmentation import Segmentation
 from handbones.labels import unpack
-from handbones.phantom.make import draw
+from handbones.phantom.drawing import draw
 from handbones.phantom.settings import CLEAN
 
 

@@ -11,7 +11,7 @@ from handbones.inference.hand import find_hands
 from handbones.inference.search import Ask, Sighting, search
 from handbones.inference.view import Grid, View, Window
 from handbones.labels import unpack
-from handbones.phantom.make import draw
+from handbones.phantom.drawing import draw
 from handbones.phantom.settings import CLEAN
 from handbones.raster import Packed
 

@@ -10,7 +10,7 @@ from handbones.anatomy import BONES
 from handbones.errors import UsageError
 from handbones.labels import unpack
 from handbones.phantom.decoys import draw_decoy
-from handbones.phantom.make import draw, draw_geometry, draw_sample, make, trace
+from handbones.phantom.drawing import draw, draw_geometry, draw_sample, make, trace
 from handbones.phantom.settings import CLEAN, PRESETS, REALISTIC, WILD, PhantomSettings
 
 

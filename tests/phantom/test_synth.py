@@ -7,7 +7,7 @@ import pytest
 
 from handbones.collection import open_collection
 from handbones.errors import UsageError, UserError
-from handbones.phantom.synth import synth
+from handbones.phantom.synthesis import synth
 
 
 def test_writes_the_competitions_layout(tmp_path: Path) -> None:

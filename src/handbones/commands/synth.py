@@ -30,7 +30,7 @@ def synth(
 ) -> None:
     """Make a collection of synthetic radiographs with exact labels."""
     settings = find_preset(preset)
-    from handbones.phantom.synth import synth as write  # noqa: PLC0415 compiles its inner loops
+    from handbones.phantom.synthesis import synth as write  # noqa: PLC0415 compiles its inner loops
 
     with counting("people", persons) as progress:
         pictures = write(

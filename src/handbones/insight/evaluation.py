@@ -97,7 +97,7 @@ def dice_of_phantoms(
     segmenter: Segmenter, count: int, profile: str = "realistic", size: int = 512
 ) -> npt.NDArray[np.float64]:
     """Dice (count, 29) of phantoms of seeds that no training run reaches, (size, size) each."""
-    from handbones.phantom.make import make  # noqa: PLC0415 slow to load
+    from handbones.phantom.drawing import make  # noqa: PLC0415 slow to load
 
     rows = []
     for seed in range(_FIRST_SEED, _FIRST_SEED + count):

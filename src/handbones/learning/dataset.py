@@ -107,7 +107,7 @@ class Serials(Sampler[list[int]]):
 
 def draw_phantom(recipe: Recipe, number: int, size: int) -> tuple[Gray, Packed]:
     """The phantom `number` of a run: picture and masks (size, size). Other numbers and other seeds give others."""
-    from handbones.phantom.make import draw_sample  # noqa: PLC0415 loads its compiled renderer
+    from handbones.phantom.drawing import draw_sample  # noqa: PLC0415 loads its compiled renderer
 
     assert recipe.phantoms.profile is not None
     rng = np.random.default_rng((recipe.training.seed, _PHANTOM, number))

@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import Any
 
 _PUBLIC = {
-    "make": "handbones.phantom.make",
-    "draw_sample": "handbones.phantom.make",
-    "synth": "handbones.phantom.synth",
+    "make": "handbones.phantom.drawing",
+    "draw_sample": "handbones.phantom.drawing",
+    "synth": "handbones.phantom.synthesis",
 }
 
 __all__ = list(_PUBLIC)

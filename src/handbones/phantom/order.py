@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from handbones.files import atomic_path
 from handbones.labels import Labels, save_labels
 from handbones.metadata import Metadata
-from handbones.phantom.make import Phantom, draw, trace
+from handbones.phantom.drawing import Phantom, draw, trace
 from handbones.phantom.person import Person, draw_person
 from handbones.phantom.settings import PhantomSettings
 

@@ -13,7 +13,7 @@ from handbones.errors import UsageError
 from handbones.files import make_folder
 from handbones.metadata import Metadata, write_metadata
 from handbones.phantom.defects import plant, spotless
-from handbones.phantom.make import draw
+from handbones.phantom.drawing import draw
 from handbones.phantom.order import Order, draw_pair
 from handbones.phantom.settings import REALISTIC, PhantomSettings
 
