@@ -53,21 +53,23 @@ class View:
             self.picture = np.asarray(cv2.addWeighted(drawn, share, self.picture, 1 - share, 0), np.uint8)
 
     def names(self, labels: Labels, bones: Sequence[str]) -> None:
-        """Names of bones at their middles, while they do not cover each other."""
+        """Names beside the bones, as far as they do not cover each other."""
         taken: list[tuple[int, int, int, int]] = []
         for label in bones:
             if label not in labels.polygons:
                 continue
-            (width, height), _ = cv2.getTextSize(label, _FONT, 0.45, 1)
-            x, y = np.rint(self._at(max(labels.polygons[label], key=len)).mean(axis=0)).astype(int).tolist()
-            left = int(np.clip(x - width // 2, 2, max(2, self.picture.shape[1] - width - 2)))
-            low = int(np.clip(y + height // 2, height + 2, self.picture.shape[0] - 4))
-            box = left, low - height, left + width, low
+            (width, height), _ = cv2.getTextSize(label, _FONT, 0.5, 1)
+            points = self._at(np.concatenate(labels.polygons[label]))
+            low, high = points.min(axis=0), points.max(axis=0)
+            left = high[0] + 6 if high[0] + 6 + width < self.picture.shape[1] else low[0] - 6 - width
+            left = int(np.clip(left, 2, max(2, self.picture.shape[1] - width - 2)))
+            base = int(np.clip((low[1] + high[1] + height) / 2, height + 2, self.picture.shape[0] - 4))
+            box = left, base - height, left + width, base
             if any(box[0] < b[2] and box[2] > b[0] and box[1] < b[3] and box[3] > b[1] for b in taken):
                 continue
             taken.append(box)
             for colour, thick in (((0, 0, 0), 3), (_MARK, 1)):
-                cv2.putText(self.picture, label, (left, low), _FONT, 0.45, colour, thick, cv2.LINE_AA)
+                cv2.putText(self.picture, label, (left, base), _FONT, 0.5, colour, thick, cv2.LINE_AA)
 
     def circle(self, x: float, y: float, radius: float) -> None:
         """A dashed circle."""
