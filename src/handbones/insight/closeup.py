@@ -68,8 +68,11 @@ class View:
             if any(box[0] < b[2] and box[2] > b[0] and box[1] < b[3] and box[3] > b[1] for b in taken):
                 continue
             taken.append(box)
-            for colour, thick in (((0, 0, 0), 3), (_MARK, 1)):
-                cv2.putText(self.picture, label, (left, base), _FONT, 0.5, colour, thick, cv2.LINE_AA)
+            letters = np.zeros(self.picture.shape[:2], np.uint8)
+            cv2.putText(letters, label, (left, base), _FONT, 0.5, 255, 1, cv2.LINE_AA)
+            rim = cv2.dilate(letters, np.ones((3, 3), np.uint8))
+            dark = self.picture * (1 - rim[:, :, None] / 255)
+            self.picture = np.maximum(dark, letters[:, :, None]).astype(np.uint8)
 
     def circle(self, x: float, y: float, radius: float) -> None:
         """A dashed circle."""

@@ -18,7 +18,8 @@ Floats = npt.NDArray[np.float64]
 SCRAMBLED = 8.0
 """Standard deviations that the typical bone of a hand is off before its labels as a whole are wrong."""
 OFF = 7.0
-"""Standard deviations from the expected place; four times as many where the outline lies on an edge of the picture."""
+"""Standard deviations from the expected place; four times as many where the outline lies on an edge of the picture,
+and not in the middle of a bone that it does not touch."""
 SIZE = 7.0
 """Standard deviations from the expected size; twice as many where the outline lies on an edge of the picture."""
 _FITS = 6.0
@@ -143,18 +144,19 @@ class Geometry:
 
     def _misplaced(self, hand: int, told: set[int]) -> Iterator[Finding]:
         facts, case = self.survey.facts[hand], self.survey.cases[hand]
-        for bone in np.argsort(-np.nan_to_num(self.fit.off[hand])):
-            limit = OFF if self.weak[hand, bone] else 4 * OFF
-            if self.present[hand, bone] and int(bone) not in told and self.fit.off[hand, bone] > limit:
-                told.add(int(bone))
+        for bone in np.argsort(-np.nan_to_num(self.fit.off[hand])).tolist():
+            off = float(self.fit.off[hand, bone])
+            if not self.present[hand, bone] or bone in told or not off > OFF:
+                continue
+            on = self._lies_on(hand, bone)
+            limit = OFF if on or self.weak[hand, bone] else 4 * OFF
+            if off > limit:
+                told.add(bone)
                 apart = np.hypot(*(self.hands.places[hand, bone] - self.fit.expected[hand, bone]))
                 place = f"{100 * apart / max(facts.height, facts.width):.1f} % of the picture's side"
-                on = self._lies_on(hand, int(bone))
                 reason = f"{BONES[bone]} lies {place} from where the other bones expect it{on}."
-                score = float(self.fit.off[hand, bone] / limit)
-                yield Finding(
-                    case, "misplaced", (BONES[bone],), score, reason, expected=self._expected(hand, int(bone))
-                )
+                expected = self._expected(hand, bone)
+                yield Finding(case, "misplaced", (BONES[bone],), off / limit, reason, expected=expected)
 
     def _wrong_size(self, hand: int, told: set[int]) -> Iterator[Finding]:
         case = self.survey.cases[hand]
