@@ -114,7 +114,8 @@ def test_gray_values_are_changed_on_the_canvas() -> None:
 
 
 def test_within_keeps_what_the_picture_can_fill() -> None:
-    assert Rectangle(50, 50, 400, 60).within(100, 200) == Rectangle(99.5, 50, 200, 60)
-    assert Rectangle(10, 50, 60, 400, 90).within(100, 200) == Rectangle(99.5, 50, 60, 200, 90)
+    assert Rectangle(50, 49.5, 400, 60).within(100, 200) == Rectangle(99.5, 49.5, 200, 60)
+    assert Rectangle(50, 49.8, 400, 60).within(100, 200) == Rectangle(99.5, 50, 200, 61)
+    assert Rectangle(10, 49.5, 60, 400, 90).within(100, 200) == Rectangle(99.5, 49.5, 60, 200, 90)
     inside = Rectangle(60, 50, 20, 30, 33)
     np.testing.assert_allclose(astuple(inside.within(100, 200)), astuple(inside))

@@ -69,7 +69,11 @@ class Rectangle:
         return cls((width - 1) / 2, (height - 1) / 2, *sides, 90.0 * (quarters % 4))
 
     def within(self, height: int, width: int) -> "Rectangle":
-        """The part of it that a picture (height, width) can fill."""
+        """The part of it that a picture (height, width) can fill; of whole pixels, where it is turned by quarters."""
+        if self.degrees % 90 == 0:
+            window = self.window(height, width)
+            whole = Rectangle.whole(window.height, window.width, round(self.degrees / 90))
+            return replace(whole, x=whole.x + window.left, y=whole.y + window.top)
         turn = _turn(-self.degrees)[:2, :2]
         picture = np.array([width, height])
         middle = turn @ ((picture - 1) / 2 - (self.x, self.y))
