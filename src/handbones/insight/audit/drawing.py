@@ -22,7 +22,7 @@ ALL_BESIDE = 6.0
 """The same for the typical outline of a picture."""
 LOST = 0.5
 """Where the typical outline has less than this share of the usual edge, the labels are of another picture."""
-SESAMOID = 0.03
+SESAMOID = 0.05
 """Brightness beside the thumb's metacarpal head, of the contrast between bone and soft tissue."""
 NOTCH = 45.0
 """Degrees of a notch from which the sesamoid counts as drawn."""
