@@ -1,18 +1,19 @@
-"""What a training step needs, by network and size: on a GPU as torch counts it, else as the system counts the process.
+"""What a training step needs, by network and size.
 
-    python benchmarks/memory.py [--sizes 512 1024 2048] [--limit GB] [--json FILE]
+    python benchmarks/memory.py [--sizes 512 1024 2048] [--json FILE]
 
-Batches of 1 and 2 are measured, each in a process of its own; the difference is what a picture adds. Sizes that would
-need more than --limit (default: half of what is free) are not tried but worked out from smaller ones: what a picture
-needs grows with its area.
+Counted where there is no GPU: weights, gradients, averages and the optimiser's state, which are there whatever the
+batch, and what the forward pass keeps of a picture for the backward pass, which grows with the picture's area. On a
+GPU the height of a step as torch tells it is measured, with batches of 1 and 2: their difference is a picture's.
 """
 
 import argparse
-import json
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
-from measuring import in_a_process_of_its_own, machine
+from measuring import report
 
 from handbones.learning import cpu
 from handbones.learning.module import BoneModule
@@ -21,99 +22,100 @@ from handbones.recipe import Recipe, load_recipe
 
 NETWORKS = {
     "small": ["small", []],
-    "small, stride 1": ["small", ["network.stride=1"]],
-    "unet resnet34": ["small", ["network.encoder=resnet34", "network.stride=1"]],
-    "unet resnet50": ["small", ["network.encoder=resnet50", "network.stride=1"]],
-    "baseline (fcn_resnet50, float32)": ["baseline", []],
-    "baseline, bf16": ["baseline", ["training.precision=bf16"]],
+    "small, a logit for every pixel": ["small", ["network.stride=1"]],
+    "U-Net on ResNet-34": ["small", ["network.encoder=resnet34", "network.stride=1"]],
+    "U-Net on ResNet-50": ["small", ["network.encoder=resnet50", "network.stride=1"]],
+    "baseline (FCN on ResNet-50)": ["baseline", []],
+    "baseline, bf16": ["baseline", ['training.precision="bf16"']],
 }
-_STEPS = 2
-"""The optimiser's state is there after the first."""
+_COUNTED_AT = 128
+"""Side of the pictures for counting; what is kept grows with the area."""
 
 
 def recipe_of(name: str, size: int, batch: int) -> Recipe:
     recipe, overrides = NETWORKS[name]
-    return load_recipe(recipe, ["network.weights=none", f"input.size={size}", f"training.batch={batch}", *overrides])
+    return load_recipe(
+        str(recipe), ["network.weights=none", f"input.size={size}", f"training.batch={batch}", *overrides]
+    )
 
 
-def step_memory(recipe: Recipe) -> float:
-    """MB at the height of a step, beyond what the process holds before there is a network."""
-    device, training = best_device(), recipe.training
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    before = _highest()
-    network = build_network(recipe, pretrained=False).to(device)
-    if device.type == "cpu":
-        cpu.quicken_depthwise(network)
-    if training.channels_last:
-        network = network.to(memory_format=torch.channels_last)
-    module = BoneModule(network, recipe, lambda: 0.0).to(device).train()
-    optimiser = module.configure_optimizers()
-    shape = training.batch, recipe.input.size, recipe.input.size
-    batch = {
-        "pictures": torch.zeros((training.batch, 1, *shape[1:]), dtype=torch.uint8, device=device),
-        "masks": torch.zeros(shape, dtype=torch.int32, device=device),
+def ready(recipe: Recipe) -> tuple[BoneModule, dict[str, torch.Tensor], torch.autocast]:
+    """The module on its device, a batch, and the precision of the recipe."""
+    device, batch, size = best_device(), recipe.training.batch, recipe.input.size
+    module = BoneModule(build_network(recipe, pretrained=False), recipe, lambda: 0.0).to(device).train()
+    if recipe.training.channels_last:
+        module = module.to(memory_format=torch.channels_last)
+    samples = {
+        "pictures": torch.zeros((batch, 1, size, size), dtype=torch.uint8, device=device),
+        "masks": torch.zeros((batch, size, size), dtype=torch.int32, device=device),
     }
-    low = training.precision == "bf16" or (training.precision == "auto" and (device.type == "cuda" or cpu.has_bf16()))
-    for _ in range(_STEPS):
-        with torch.autocast(device.type, torch.bfloat16, enabled=low):
-            loss = module.training_step(batch, 0)["loss"]
-        loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
-    return _highest() - before
+    low = {"auto": device.type == "cuda" or cpu.has_bf16(), "bf16": True, "32": False}[recipe.training.precision]
+    return module, samples, torch.autocast(device.type, torch.bfloat16, enabled=low)
 
 
-def _highest() -> float:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+@cache
+def _kept(name: str, pictures: int) -> tuple[float, float]:
+    """Bytes that stay whatever the batch, but for what is kept of the weights; bytes kept for the backward pass."""
+    module, batch, precision = ready(recipe_of(name, _COUNTED_AT, pictures))
+    storages: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), precision:
+        module.training_step(batch, 0)
+    weights = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
+    copies = 4 + (module.average is not None)  # weights, gradients, Adam's two averages, averaged weights
+    kept = sum(storage.nbytes() for place, storage in storages.items() if place not in weights)
+    return 4 * copies * count_parameters(module.network), kept
 
 
-def _free() -> float:
-    """MB."""
-    if torch.cuda.is_available():
-        return torch.cuda.mem_get_info()[0] / 2**20
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) / 1024
+def counted(name: str, size: int) -> tuple[float, float]:
+    """MB whatever the batch, and MB for each picture."""
+    (fixed, two), (_, four) = _kept(name, 2), _kept(name, 4)  # batch normalisation wants two
+    a_picture = (four - two) / 2
+    return (fixed + two - 2 * a_picture) / 2**20, a_picture * (size / _COUNTED_AT) ** 2 / 2**20
+
+
+def measured(name: str, size: int) -> tuple[float, float]:
+    """The same from the heights of steps on a GPU."""
+    heights = []
+    for pictures in (1, 2):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        module, batch, precision = ready(recipe_of(name, size, pictures))
+        optimiser: Any = module.configure_optimizers()
+        for _ in range(2):  # the optimiser's state is there after the first
+            with precision:
+                loss = module.training_step(batch, 0)["loss"]
+            loss.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+        heights.append(torch.cuda.max_memory_allocated() / 2**20)
+        del module, batch, optimiser, loss
+    one, two = heights
+    return 2 * one - two, two - one
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024, 2048])
-    parser.add_argument("--limit", type=float, help="GB")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        name, size, batch = options.one
-        print(json.dumps({"mb": step_memory(recipe_of(name, int(size), int(batch)))}))
-        return
-    limit = 1024 * options.limit if options.limit else _free() / 2
-    print(f"{'':34} {'parameters':>10} {'size':>5} {'fixed':>8} {'a picture':>10}   GB")
+    how = measured if torch.cuda.is_available() else counted
+    print(f"{how.__name__}, in GB\n\n| network | whatever the batch |" + "".join(f" {s} px |" for s in options.sizes))
+    print("|---|---|" + "---|" * len(options.sizes))
     rows = []
     for name in NETWORKS:
-        parameters = count_parameters(build_network(recipe_of(name, 64, 1), pretrained=False))
-        each = fixed = 0.0
-        known = 0
-        for size in sorted(options.sizes):
-            tried = fixed + 2 * each * (size / known) ** 2 < limit if known else True
-            if tried:
-                one, two = (
-                    in_a_process_of_its_own(__file__, "--one", name, str(size), str(batch))["mb"] for batch in (1, 2)
-                )
-                each, fixed, known = max(two - one, 0.0), max(2 * one - two, 0.0), size
-            picture = each if tried else each * (size / known) ** 2
-            row = {"network": name, "parameters": parameters, "size": size, "measured": tried}
-            rows.append({**row, "fixed_gb": fixed / 1024, "picture_gb": picture / 1024})
-            mark = "" if tried else "  worked out"
-            print(
-                f"{name:34} {parameters / 1e6:9.1f}M {size:5} {fixed / 1024:8.2f} {picture / 1024:10.2f}{mark}",
-                flush=True,
-            )
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+        found = [how(name, size) for size in options.sizes]
+        print(f"| {name} | {found[-1][0] / 1024:.2f} |" + "".join(f" {mb / 1024:.2f} |" for _, mb in found), flush=True)
+        rows += [
+            {"network": name, "size": size, "fixed_mb": fixed, "picture_mb": picture, "how": how.__name__}
+            for size, (fixed, picture) in zip(options.sizes, found, strict=True)
+        ]
+    report(rows, options.json)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def _build(name: str, recipe: Recipe, folder: Path) -> Any:
         logger: Any = loggers.WandbLogger(folder.name, save_dir=folder, project="handbones", offline=offline)
     else:
         place = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlruns").resolve().as_uri()
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # a folder needs no database package
         logger = loggers.MLFlowLogger("handbones", run_name=folder.name, tracking_uri=place)
     logger.log_hyperparams(recipe.model_dump(mode="json"))
     return logger
