@@ -57,7 +57,9 @@ def train(
     if collection is not None and collection.problems:
         print(f"left out: {len(collection.problems)} cases with problems (handbones check {data} lists them)")
 
-    if exclude is not None and collection is not None:
+    if exclude is not None:
+        if collection is None:
+            raise UsageError("--exclude: there are no cases to leave out: give DATA")
         whole, collection = collection, leave_out(collection, exclude)
         print(f"left out: {len(whole.cases) - len(collection.cases)} cases that {exclude} names")
 
