@@ -11,7 +11,7 @@ from handbones.insight.report.examination import Examination, Verdict
 from handbones.labels import load_labels
 
 _WORST, _BEST, _BONES = 9, 3, 8
-_SIDE = 380
+_SIDE = 560
 MISSED, INVENTED = (64, 156, 255), (255, 122, 24)
 """Colours of pixels that only the labels have, and that only the answer has."""
 
