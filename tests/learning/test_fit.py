@@ -177,6 +177,7 @@ def test_memory_that_runs_out_is_one_line(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the compiler alone takes a minute
 @pytest.mark.usefixtures("no_export")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile wants a compiler")
 def test_a_compiled_network_learns_the_same(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,7 @@ def test_shards_hold_every_case_once_in_whole_batches(drawn: Path, size: int) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_processes_find_the_dice_of_one(tmp_path: Path) -> None:
     data, out = write_collection(tmp_path / "data", people=4), tmp_path / "run"
     overrides = [
@@ -63,7 +64,7 @@ def test_two_processes_find_the_dice_of_one(tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
     handbones = [sys.executable, "-c", "from handbones.cli import main; main()"]
     command = [*torchrun, *handbones, "train", str(data), "--recipe", "small", "--out", str(out), *settings]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("model:") == done.stdout.count("learns from") == 1
 
