@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -45,13 +46,34 @@ PLANTED: dict[str, tuple[int, Callable[[Labels], Labels]]] = {
 """Kind: the person who gets it, and how their right hand's labels are spoilt."""
 
 
+def _rough(points: np.ndarray) -> np.ndarray:
+    return points + np.random.default_rng(0).normal(0, 1.2, points.shape)
+
+
+FINER: dict[str, tuple[int, Callable[[Labels], Labels]]] = {
+    "ragged": (8, lambda labels: _moved(labels, "finger-15", _rough)),
+    "off-edge": (9, lambda labels: labels.map(lambda points: np.clip(points + np.array([3, 0]), 0, 255))),
+}
+"""Smaller mistakes, likewise."""
+RING = "ID011"
+"""Who wears a ring."""
+
+
+def _put_ring(picture: Path, labels: Path) -> None:
+    pixels = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE)
+    x, y = load_labels(labels).polygons["finger-14"][0].mean(axis=0).round().astype(int).tolist()
+    cv2.line(pixels, (x - 10, y), (x + 10, y), 255, 4)
+    cv2.imwrite(str(picture), pixels)
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_hands(tmp_path_factory.mktemp("hands"), people=14, test_people=2)
-    for person, spoil in PLANTED.values():
+    for person, spoil in (PLANTED | FINER).values():
         path = root / "train" / "outputs_json" / f"ID{person:03d}" / f"image{999 + person}_R.json"
         save_labels(spoil(load_labels(path)), path)
     pictures = root / "train" / "DCM"
+    _put_ring(pictures / RING / "image1010_R.png", root / "train" / "outputs_json" / RING / "image1010_R.json")
     shutil.copy(pictures / "ID010" / "image1009_L.png", root / "test" / "DCM" / "ID015" / "image1014_L.png")
     shutil.copy(pictures / "ID012" / "image1011_R.png", pictures / "ID013" / "image1012_R.png")
     return root
@@ -67,6 +89,18 @@ def test_planted_mistakes_are_found(kind: str, findings: list[Finding]) -> None:
     person = f"ID{PLANTED[kind][0]:03d}"
     gross = [found.kind for found in findings if found.case.person == person and found.gross]
     assert gross == [kind]
+
+
+@pytest.mark.parametrize("kind", FINER)
+def test_smaller_mistakes_are_found(kind: str, findings: list[Finding]) -> None:
+    person = f"ID{FINER[kind][0]:03d}"
+    assert kind in [
+        found.kind for found in findings if found.case.name.endswith("R.png") and found.case.person == person
+    ]
+
+
+def test_a_ring_is_found(findings: list[Finding]) -> None:
+    assert [(f.case.person, f.bones) for f in findings if f.kind == "ring"] == [(RING, ("finger-14",))]
 
 
 def test_copies_are_found(findings: list[Finding]) -> None:
