@@ -1,6 +1,7 @@
 """Finding hands in a picture of which nothing is known: any turn, any size, bones bright or dark, or no hand at all."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
 from typing import NamedTuple
 
 from handbones.inference.frame import Gray, Logits
@@ -12,8 +13,8 @@ Ask = Callable[[Gray, Sequence[View]], Iterable[Logits]]
 
 COARSE = 256
 """Longest side that the network sees while it searches, in pixels."""
-_SURE, _FAIR, LEAST = 14.0, 9.0, 4.5
-"""Scores of a hand, of 27: ends the search at once; ends it when all turns were tried; below this it is none."""
+_SURE, LEAST = 14.0, 4.5
+"""Scores of a hand, 27 at best: enough to end the search before other turns are tried; below this it is none."""
 _SECOND = 0.6
 """Score of a further hand, as a share of the best one's, from which it counts."""
 _APART = 0.5
@@ -48,9 +49,10 @@ def search(picture: Gray, ask: Ask, stride: int) -> list[Sighting]:
     `stride` is that of the network's logits.
     """
     seen: list[Sighting] = []
-    for rectangles, inverted, enough in _stages(picture.shape[0], picture.shape[1]):
-        views = [View.of(rectangle, picture.shape, COARSE, stride, inverted=inverted) for rectangle in rectangles]
-        for rectangle, view, logits in zip(rectangles, views, ask(picture, views), strict=True):
+    for rectangles, enough in _stages(picture.shape[0], picture.shape[1]):
+        looks = list(product(rectangles, (False, True)))  # a network may know dark bones a little: which are better?
+        views = [View.of(rectangle, picture.shape, COARSE, stride, inverted=inverted) for rectangle, inverted in looks]
+        for (rectangle, inverted), view, logits in zip(looks, views, ask(picture, views), strict=True):
             blend = Blend(view.grid)
             blend.add(view, logits)
             seen += [Sighting(hand, inverted, rectangle.degrees) for hand in find_hands(blend.logits(), view.grid)]
@@ -60,19 +62,18 @@ def search(picture: Gray, ask: Ask, stride: int) -> list[Sighting]:
     return _distinct([sighting for sighting in seen if sighting.hand.score >= LEAST])
 
 
-def _stages(height: int, width: int) -> Iterator[tuple[list[Rectangle], bool, float]]:
-    """Where to look, whether inverted, and the score that is enough then; the likely first, the desperate last."""
+def _stages(height: int, width: int) -> Iterator[tuple[list[Rectangle], float]]:
+    """Where to look, and the score that is enough then; the likely first, the desperate last."""
     turned = [Rectangle.whole(height, width, quarters) for quarters in range(4)]
-    yield turned[:1], False, _SURE
-    yield turned[1:], False, _FAIR
-    yield turned, True, LEAST
+    yield turned[:1], _SURE
+    yield turned[1:], LEAST
     # A small hand on a large film.
     parts = [
         Rectangle(x * (width - 1), y * (height - 1), width / 2, height / 2)
         for y in (0.25, 0.5, 0.75)
         for x in (0.25, 0.5, 0.75)
     ]
-    yield parts, False, LEAST
+    yield parts, LEAST
 
 
 def _distinct(seen: Sequence[Sighting]) -> list[Sighting]:
