@@ -19,7 +19,7 @@ SCRAMBLED = 8.0
 """Standard deviations that the typical bone of a hand is off before its labels as a whole are wrong."""
 OFF = 7.0
 """Standard deviations from the expected place; four times as many where the outline lies on an edge of the picture,
-and not in the middle of a bone that it does not touch."""
+and not inside a bone that it hardly ever lies in."""
 SIZE = 7.0
 """Standard deviations from the expected size; twice as many where the outline lies on an edge of the picture."""
 _FITS = 6.0
@@ -30,6 +30,8 @@ SPARE = 0.15
 """A further outline counts from this share of the first one's area."""
 _USUAL = 0.5
 """Share of the collection that must have a bone before it can be missing."""
+_RARE = 0.02
+"""Share of the collection up to which it is strange that a bone lies in another one."""
 _REVERSED = np.arange(len(BONES))[::-1]
 
 
@@ -45,6 +47,7 @@ class Geometry:
         self.present = ~np.isnan(self.hands.sizes)
         self.usual = self.present.mean(axis=0)
         self.weak = weakness(survey.edge("follow")) > _EDGE
+        self.buried = _buried(np.array([facts.overlaps for facts in survey.facts], np.float64))
 
     def findings(self, seen: Callable[[int], None] | None = None) -> Iterator[Finding]:
         """All findings, case by case."""
@@ -148,12 +151,12 @@ class Geometry:
             off = float(self.fit.off[hand, bone])
             if not self.present[hand, bone] or bone in told or not off > OFF:
                 continue
-            on = self._lies_on(hand, bone)
-            limit = OFF if on or self.weak[hand, bone] else 4 * OFF
+            limit = OFF if self.weak[hand, bone] or self.buried[hand, bone] else 4 * OFF
             if off > limit:
                 told.add(bone)
                 apart = np.hypot(*(self.hands.places[hand, bone] - self.fit.expected[hand, bone]))
                 place = f"{100 * apart / max(facts.height, facts.width):.1f} % of the picture's side"
+                on = self._lies_on(hand, bone)
                 reason = f"{BONES[bone]} lies {place} from where the other bones expect it{on}."
                 expected = self._expected(hand, bone)
                 yield Finding(case, "misplaced", (BONES[bone],), off / limit, reason, expected=expected)
@@ -190,6 +193,14 @@ def weakness(follow: Floats) -> Floats:
     middle = np.nanmedian(follow, axis=0)
     spread = 1.4826 * np.nanmedian(np.abs(follow - middle), axis=0)
     return np.nan_to_num((middle - follow) / np.maximum(spread, 0.03))
+
+
+def _buried(common: Floats) -> npt.NDArray[np.bool_]:
+    """(n, 29) whether a bone lies for the most part in another one where that is rare; `common` as in `overlaps_of`."""
+    own = np.maximum(np.diagonal(common, axis1=1, axis2=2), 1e-12)
+    inside = common / own[:, :, None] > 0.6
+    inside[:, np.arange(len(BONES)), np.arange(len(BONES))] = False
+    return np.asarray((inside & (inside.mean(axis=0) < _RARE)).any(axis=2))
 
 
 def _cycles(target: dict[int, int]) -> list[list[int]]:
