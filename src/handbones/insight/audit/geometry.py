@@ -196,10 +196,14 @@ def weakness(follow: Floats) -> Floats:
 
 
 def _buried(common: Floats) -> npt.NDArray[np.bool_]:
-    """(n, 29) whether a bone lies for the most part in another one where that is rare; `common` as in `overlaps_of`."""
+    """(n, 29) whether a bone lies for the most part in one of another group, where that is rare.
+
+    `common` is (n, 29, 29), as `overlaps_of` gives it. Bones of one group, as those of the wrist, lie on each other.
+    """
     own = np.maximum(np.diagonal(common, axis1=1, axis2=2), 1e-12)
     inside = common / own[:, :, None] > 0.6
-    inside[:, np.arange(len(BONES)), np.arange(len(BONES))] = False
+    groups = np.array([bone.group for bone in ANATOMY])
+    inside &= groups[:, None] != groups
     return np.asarray((inside & (inside.mean(axis=0) < _RARE)).any(axis=2))
 
 
