@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -61,10 +62,24 @@ def _session(path: Path, provider: str) -> Any:
     options = onnxruntime.SessionOptions()
     # Idle threads sleep instead of spinning: the cores are wanted for reading pictures and drawing results.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if provider == "CPUExecutionProvider":  # one arena for all networks of an ensemble, which run in turn
+        _share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:  # onnxruntime has exceptions of its own without a common base
         raise UserError(f"{path}: onnxruntime cannot load it: {str(error).splitlines()[0]}") from None
+
+
+@lru_cache(maxsize=1)
+def _share_arena() -> None:
+    """Register the memory that sessions on the processor have in common, once a process."""
+    import onnxruntime  # noqa: PLC0415
+
+    kind = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(kind, None)
 
 
 def _torch(bundle: Bundle, device: str) -> Backend:
