@@ -29,8 +29,8 @@ class Looks:
     """Share of a tile's side that the next one covers again, at least."""
     mean: Mean = "logit"
     """What is averaged."""
-    wrist: bool | None = None
-    """Look at the wrist once more, enlarged; None: where the hand is looked for."""
+    wrist: bool = False
+    """Look at the wrist once more, enlarged."""
 
     def __post_init__(self) -> None:
         for name, values in (("scales", self.scales), ("gammas", self.gammas)):

@@ -13,7 +13,7 @@ Ask = Callable[[Gray, Sequence[View]], Iterable[Logits]]
 
 COARSE = 256
 """Longest side that the network sees while it searches, in pixels."""
-_SURE, LEAST = 14.0, 4.5
+_SURE, LEAST = 14.0, 6.0
 """Scores of a hand, 27 at best: enough to end the search before other turns are tried; below this it is none."""
 _SECOND = 0.6
 """Score of a further hand, as a share of the best one's, from which it counts."""

@@ -97,14 +97,11 @@ class Segmenter:
         networks = [Network.load(b, device, backend, size, w) for b, w in zip(bundles, weights, strict=True)]
         self._ensemble = Ensemble(networks, looks, batch)
         self._wrist: Ensemble | None = None
-        if self._looks_at_wrist(looks.wrist, wrist_bundle):
+        if looks.wrist or wrist_bundle is not None:
             seers = networks
             if wrist_bundle is not None:
                 seers = [Network.load(_bundle(wrist_bundle), device, backend, size, sum(weights))]
             self._wrist = Ensemble(seers, replace(looks, tile=None), batch)
-
-    def _looks_at_wrist(self, wanted: bool | None, bundle: Source) -> bool:
-        return bundle is not None or (self.hand == "find" if wanted is None else wanted)
 
     def segment(self, picture: Picture) -> Segmentation:
         """The bones of one picture. Raises `UserError` if it cannot be read."""
