@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from handbones import segment
 from handbones.inference.overlay import draw_overlay
 from handbones.phantom.drawing import draw, make
 from handbones.phantom.settings import PRESETS
@@ -22,10 +23,10 @@ def save(name: str, rgb: np.ndarray) -> None:
 
 
 def hero() -> None:
-    """A phantom beside the same with its bones."""
-    radiograph, labels = make(17, "realistic", 1600)
+    """A phantom beside the bones that the packaged model finds in it."""
+    radiograph, _ = make(17, "realistic", 1600)
     plain = cv2.cvtColor(radiograph.pixels, cv2.COLOR_GRAY2RGB)
-    both = np.hstack([plain, draw_overlay(radiograph.pixels, labels)])
+    both = np.hstack([plain, draw_overlay(radiograph.pixels, segment(radiograph))])
     save("hero.jpg", cv2.resize(both, (1500, 750), interpolation=cv2.INTER_AREA))
 
 
