@@ -49,7 +49,7 @@ def write_tour(out: Path, steps: list[Step]) -> Path:
             "mean Dice on unseen people": summary["mean_dice"],
             "radiographs to learn from": len(learnt),
             "radiographs to find bones in": summary["images"],
-            "minutes, all in all": round(sum(step.seconds for step in steps) / 60, 1),
+            "minutes, all in all": f"{sum(step.seconds for step in steps) / 60:.1f}",
         }
     )
     overview.table(
