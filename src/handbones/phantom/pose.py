@@ -15,13 +15,13 @@ Floats = NDArray[np.float64]
 Rng = np.random.Generator
 
 # Direction of each finger bone in the picture when the hand rests, degrees from metacarpal 3 towards the little finger.
-# This and `CORRECTION` are fitted with `tools/fit_pose.py` to the places and overlaps of 288 real hands.
+# This, `CORRECTION` and `LEAN` are fitted with `tools/fit_pose.py` to the places and overlaps of 288 real hands.
 REST = {
-    "finger-3": -42.1, "finger-2": -42.9, "finger-1": -44.2,
-    "finger-7": -15.6, "finger-6": -5.3, "finger-5": -12.7, "finger-4": -3.3,
-    "finger-11": -2.8, "finger-10": 2.5, "finger-9": 3.3, "finger-8": 2.9,
-    "finger-15": 6.2, "finger-14": 14.0, "finger-13": 17.6, "finger-12": 9.2,
-    "finger-19": 15.2, "finger-18": 32.8, "finger-17": 32.5, "finger-16": 28.8,
+    "finger-3": -41.0, "finger-2": -47.5, "finger-1": -37.7,
+    "finger-7": -20.1, "finger-6": 0.2, "finger-5": -14.3, "finger-4": -3.1,
+    "finger-11": -4.9, "finger-10": 1.8, "finger-9": 5.9, "finger-8": 2.6,
+    "finger-15": 4.9, "finger-14": 15.7, "finger-13": 13.4, "finger-12": 18.3,
+    "finger-19": 14.1, "finger-18": 36.6, "finger-17": 28.4, "finger-16": 24.8,
 }  # fmt: skip
 
 # How far each bone of the thumb leans out of the picture's plane to the palm, degrees.
@@ -33,21 +33,27 @@ _PROXIMAL_ROW = ("Scaphoid", "Lunate", "Triquetrum", "Pisiform")
 
 # Corrections of the modelled hand towards the mean of real ones, in the hand's axes: shift in mm, turn in degrees.
 CORRECTION: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
-    "Trapezium": ((-2.05, 3.85, 2.14), (-11.6, 8.7, -3.6)),
-    "Trapezoid": ((-1.67, -1.72, 0.44), (15.1, 1.4, -8.1)),
-    "Capitate": ((-1.08, -0.7, -2.81), (3.6, 3.2, 5.2)),
-    "Hamate": ((-0.49, -3.08, -0.0), (-23.4, 16.5, -12.4)),
-    "Scaphoid": ((-0.88, -3.96, -0.87), (3.5, 5.4, -10.0)),
-    "Lunate": ((-0.72, -0.97, -3.03), (8.1, -11.1, -1.7)),
-    "Triquetrum": ((1.16, -2.7, 0.91), (6.2, 20.9, 13.7)),
-    "Pisiform": ((5.81, 2.2, 2.31), (-0.8, -0.9, -1.5)),
-    "finger-3": ((-4.32, 4.12, -8.48), (0.0, 0.0, 0.0)),
-    "finger-7": ((1.32, 1.13, 0.2), (0.0, 0.0, 0.0)),
-    "finger-11": ((-1.93, 1.21, -0.99), (0.0, 0.0, 0.0)),
-    "finger-15": ((-4.24, -5.29, -1.14), (0.0, 0.0, 0.0)),
-    "finger-19": ((-0.64, -3.2, 4.23), (0.0, 0.0, 0.0)),
+    "Trapezium": ((-2.87, 2.15, 1.99), (-7.5, 16.3, -3.5)),
+    "Trapezoid": ((-1.56, -2.73, 1.26), (16.8, -8.5, -10.1)),
+    "Capitate": ((-2.53, -1.29, -0.25), (-3.4, -2.1, -4.2)),
+    "Hamate": ((-0.05, -2.47, -1.04), (-20.4, 12.9, -15.9)),
+    "Scaphoid": ((0.34, -3.4, -2.3), (6.4, 1.8, -18.7)),
+    "Lunate": ((0.41, -2.05, -0.54), (-1.1, -8.2, -9.1)),
+    "Triquetrum": ((2.11, -3.88, 0.64), (6.0, 9.5, 13.7)),
+    "Pisiform": ((4.71, 2.55, 3.66), (9.4, -11.4, 5.6)),
+    "finger-3": ((-2.41, 4.28, -8.39), (0.0, 0.0, 0.0)),
+    "finger-7": ((-0.6, -0.44, 1.63), (0.0, 0.0, 0.0)),
+    "finger-11": ((-1.94, 0.09, -2.35), (0.0, 0.0, 0.0)),
+    "finger-15": ((-3.48, -2.91, -0.11), (0.0, 0.0, 0.0)),
+    "finger-19": ((0.35, -3.31, 6.92), (0.0, 0.0, 0.0)),
 }
 NONE = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+
+# How far a bone leans out of the picture's plane at rest, degrees: of radius and ulna the end at the wrist, of the
+# metacarpals of the fingers the head, positive to the palm. So the rims of their ends lie over their neighbours.
+LEAN: dict[str, float] = {
+    "finger-7": 14.6, "finger-11": 15.4, "finger-15": 7.6, "finger-19": 8.0, "Radius": -17.0, "Ulna": 0.4,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def draw_pose(rng: Rng, settings: PoseSettings, gap_sd: float = 0.25) -> Pose:
     sideways, flexion, roll = _finger_angles(rng, settings)
     for label in ("Radius", "Ulna"):
         sideways[INDEX[label]] = rng.normal(0.0, 1.5)
-        flexion[INDEX[label]] = rng.normal(0.0, 2.0)
+        flexion[INDEX[label]] = LEAN[label] + rng.normal(0.0, 2.0)
         roll[INDEX[label]] = rng.normal(0.0, 8.0)
     return Pose(
         tilt=float(tilt),
@@ -116,7 +122,7 @@ def _finger_angles(rng: Rng, settings: PoseSettings) -> tuple[Floats, Floats, Fl
         sideways[i] = REST[bone.label] * (spread if share == 1.0 else 1.0) + share * turn[digit] + rng.normal(0.0, 0.8)
         if bone.segment != "metacarpal":
             flexed[digit] += rng.uniform(*(settings.strong_flexion_deg if bent[digit] else settings.finger_flexion_deg))
-        flexion[i] = lift + flexed[digit]
+        flexion[i] = lift + flexed[digit] + LEAN.get(bone.label, 0.0)
         roll[i] = rng.normal(0.0, 4.0)
     return sideways, flexion, roll
 
@@ -188,11 +194,12 @@ def _rest_wrist(person: Person, axes: Floats, at: Floats) -> Floats:
     frames = np.stack([b.frame for b in bones])
     turn = np.einsum("bij,bjk->bik", axes, frames)
     # Frames are the hand's axes up to small angles, so factors along them serve as factors along x, y, z.
-    return settle(person.scale, turn, at, np.full(29, CARTILAGE_MM))
+    return settle(person.scale, turn, at, np.array([CARTILAGE_MM.get(b.label, 0.8) for b in ANATOMY]))
 
 
-CARTILAGE_MM = 1.0
-_WIDER = {"finger-1": 1.0, "finger-2": 1.2, "finger-17": 0.4}
+CARTILAGE_MM = {"Triquetrum": 1.4}
+"""Cartilage that a bone brings to the joints of the wrist, mm; others 0.8."""
+_WIDER = {"finger-1": 1.3, "finger-2": 1.8, "finger-17": 0.5}
 """Joint spaces that the modelled hand has too narrow, mm."""
 
 

@@ -19,6 +19,21 @@ WRIST = tuple(b.label for b in ANATOMY if b.group != "fingers" or b.segment == "
 """Bones that are held together by contact: carpals, metacarpals, radius, ulna."""
 
 
+# The modelled long bones are less waisted than real ones: factors on the lateral width from the proximal end (0) to the
+# distal end (1), by segment, read off the outlines of the bones of an adult hand.
+_WIDTHS: dict[str, tuple[tuple[float, float], ...]] = {
+    "distal": ((0.0, 1.10), (0.1, 1.06), (0.3, 0.87), (0.5, 0.94), (0.75, 1.04), (1.0, 1.04)),
+    "middle": ((0.0, 1.12), (0.1, 1.05), (0.35, 0.95), (0.6, 0.99), (0.8, 1.12), (0.92, 1.08), (1.0, 1.0)),
+    "proximal": ((0.0, 1.10), (0.1, 1.05), (0.4, 0.94), (0.65, 0.96), (0.85, 1.06), (1.0, 1.08)),
+    "metacarpal": ((0.0, 1.00), (0.2, 1.04), (0.5, 0.93), (0.65, 0.98), (0.8, 1.12), (1.0, 1.12)),
+}
+
+# Bases of phalanges are flat or hollow where the modelled ones bulge: mm taken off in the middle.
+_HOLLOW = {"distal": 0.5, "middle": 0.65, "proximal": 1.1}
+_HOLLOW_REACH = 0.22
+"""Share of the bone over which that fades out."""
+
+
 @dataclass(frozen=True)
 class Bone3D:
     """One bone in its own right-handed frame: lateral (to the little finger), long (distal), dorsal (to the tube)."""
@@ -128,7 +143,22 @@ def _bone(label: str, arrays: dict[str, NDArray[np.generic]], centres: dict[str,
     local = (vertices - pivot) @ frame.T
     low, high = local[:, 1].min(), local[:, 1].max()
     along = (local[:, 1] - low) / (high - low)
+    local = _like_real(label, local, along)
     return Bone3D(label, local, _normals(local, faces), faces, frame, pivot, along, float(high - low))
+
+
+def _like_real(label: str, local: Floats, along: Floats) -> Floats:
+    """A finger bone with the waist and the base that real ones have; other bones as they are."""
+    segment = ANATOMY[INDEX[label]].segment
+    if ANATOMY[INDEX[label]].group != "fingers":
+        return local
+    at, factors = np.array(_WIDTHS[segment]).T
+    lateral = local[:, 0] * np.interp(along, at, factors)
+    near = along < _HOLLOW_REACH
+    middle, half = np.mean([lateral[near].min(), lateral[near].max()]), np.ptp(lateral[near]) / 2
+    dome = np.clip(1.0 - ((lateral - middle) / half) ** 2, 0.0, 1.0)
+    hollow = _HOLLOW.get(segment, 0.0) * dome * np.clip(1.0 - along / _HOLLOW_REACH, 0.0, 1.0) ** 2
+    return np.stack([lateral, local[:, 1] + hollow, local[:, 2]], 1)
 
 
 def _joints(bones: dict[str, Bone3D], centres: dict[str, Floats]) -> list[Joint]:
