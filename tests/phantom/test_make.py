@@ -10,7 +10,7 @@ from handbones.anatomy import BONES
 from handbones.errors import UsageError
 from handbones.labels import unpack
 from handbones.phantom.decoys import draw_decoy
-from handbones.phantom.drawing import draw, draw_geometry, draw_sample, make, trace
+from handbones.phantom.drawing import draw, draw_both, draw_geometry, draw_sample, make, trace
 from handbones.phantom.settings import CLEAN, PRESETS, REALISTIC, WILD, PhantomSettings
 
 
@@ -80,6 +80,15 @@ def test_decoys_and_now_and_then_a_sample_have_no_bones() -> None:
     assert not packed.any()
 
 
+def test_both_hands_lie_side_by_side_and_each_has_its_bones() -> None:
+    pixels, packed = draw_both(rng(2), WILD, 256, 256)
+    assert pixels.shape == packed.shape == (256, 256)
+    for half in (packed[:, :128], packed[:, 128:]):
+        assert unpack(np.ascontiguousarray(half)).any(axis=(1, 2)).sum() >= 20
+    sample = draw_sample(rng(2), WILD.model_copy(update={"not_a_hand": 0.0, "two_hands": 1.0}), 128, 128)
+    assert [array.shape for array in sample] == [(128, 128)] * 2
+
+
 def test_unknown_presets_and_reversed_ranges_are_refused() -> None:
     with pytest.raises(UsageError, match="unknown phantoms 'tame': there are realistic, wild, clean"):
         make(0, "tame")
@@ -89,11 +98,11 @@ def test_unknown_presets_and_reversed_ranges_are_refused() -> None:
 
 @pytest.mark.slow
 def test_bones_have_the_sizes_overlaps_and_tilts_of_real_hands() -> None:
-    """Mean area of every bone within 10 % of 288 real hands, the large overlaps there, wrists of two kinds."""
+    """Mean area of each bone within 8 %, the 12 largest overlaps within 30 % of 288 real hands; wrists of two kinds."""
     real = json.loads((files("handbones.phantom") / "calibration.json").read_text())
     areas, pairs, tilts = [], [], []
-    wanted = [("Triquetrum", "Pisiform"), ("Trapezium", "Trapezoid"), ("Capitate", "Lunate")]
-    for seed in range(120):
+    wanted = [entry["pair"] for entry in real["overlaps"][:12]]
+    for seed in range(160):
         geometry = draw_geometry(rng(seed), REALISTIC, 384, 384)
         masks = unpack(geometry.packed).astype(bool)
         areas.append(masks.mean(axis=(1, 2)) * 100)
@@ -101,8 +110,8 @@ def test_bones_have_the_sizes_overlaps_and_tilts_of_real_hands() -> None:
         pairs.append([(a & b).sum() / (a | b).sum() for a, b in couples])
         tilts.append(geometry.pose.tilt)
     ratio = np.mean(areas, axis=0) / [real["bones"][label]["area_percent"]["mean"] for label in BONES]
-    assert np.abs(ratio - 1).max() < 0.10, dict(zip(BONES, ratio.round(2), strict=True))
+    assert np.abs(ratio - 1).max() < 0.08, dict(zip(BONES, ratio.round(2), strict=True))
     iou = {tuple(sorted(entry["pair"])): entry["iou_mean"] for entry in real["overlaps"]}
     found = np.mean(pairs, axis=0) / [iou[tuple(sorted(pair))] for pair in wanted]
-    assert (np.abs(found - 1) < 0.4).all(), found
+    assert (np.abs(found - 1) < 0.3).all(), dict(zip(map(tuple, wanted), found.round(2), strict=True))
     assert 0.4 < np.mean(np.array(tilts) > 25) < 0.75

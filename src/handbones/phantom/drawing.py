@@ -1,5 +1,6 @@
 """One phantom: a person, a pose, a camera, the beam, the film; pixels and labels come from the same surfaces."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,7 +15,7 @@ from handbones.phantom.frame import Bars, add_frame, draw_bars
 from handbones.phantom.person import Person, draw_person
 from handbones.phantom.pose import Pose, draw_pose, place_bones
 from handbones.phantom.projection import Body, Camera, bone_integral, build_body, masks
-from handbones.phantom.settings import REALISTIC, PhantomSettings, find_preset
+from handbones.phantom.settings import REALISTIC, Matter, PhantomSettings, find_preset
 from handbones.phantom.skeleton import skeleton
 from handbones.phantom.things import add_things
 from handbones.phantom.tissue import tissue_thickness
@@ -52,7 +53,7 @@ def draw(
 ) -> Phantom:
     """One phantom of the given size; a person and a side can be given to draw the same hand again."""
     bare = draw_geometry(rng, settings, height, width, person=person, side=side)
-    pixels, nails = _expose(rng, bare, settings)
+    pixels, nails = _expose(rng, [bare], settings)
     return Phantom(pixels, bare.packed, bare.side, bare.person, bare.pose, bare.camera, nails)
 
 
@@ -89,23 +90,34 @@ def draw_geometry(
     return Geometry(body, masks(body, camera), side, person, pose, camera, bars)
 
 
-def _expose(rng: Rng, bare: Geometry, settings: PhantomSettings) -> tuple[NDArray[np.uint8], bool]:
-    """The picture, and whether nails show.
+def _expose(rng: Rng, hands: Sequence[Geometry], settings: PhantomSettings) -> tuple[NDArray[np.uint8], bool]:
+    """The picture of hands that lie side by side on one film, and whether nails show.
 
-    `bare.packed` gains the sesamoids that are labelled and loses what shutters and bars hide.
+    Their `packed` gain the sesamoids that are labelled and lose what shutters and bars hide.
     """
-    body, camera, packed = bare.body, bare.camera, bare.packed
+    beams = [_attenuate(rng, hand, settings) for hand in hands]
+    line, bone, soft = (np.hstack(arrays) for arrays in zip(*(beam[:3] for beam in beams), strict=True))
+    px_per_mm = hands[0].camera.px_per_mm
+    seen = detect(rng, line, settings.matter, settings.film, px_per_mm)
+    seen = process(rng, seen, settings.film, px_per_mm)
+    grey = display(rng, seen, bone, soft, settings.film)
+    hidden = add_frame(rng, grey, settings.frame, hands[0].side, hands[0].bars)
+    for hand, part in zip(hands, np.array_split(hidden, len(hands), axis=1), strict=True):
+        hand.packed[part] = 0
+    return finish(rng, grey, settings.film), any(beam[3] for beam in beams)
+
+
+def _attenuate(
+    rng: Rng, hand: Geometry, settings: PhantomSettings
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], bool]:
+    """What a hand takes from the beam: of all, of bone, of soft tissue, (h, w) each; and whether nails show."""
+    body, camera = hand.body, hand.camera
     bone, bulk = bone_integral(rng, body, camera, settings.matter)
-    _add_sesamoids(rng, body, camera, settings, bone, bulk, packed)
+    _add_sesamoids(rng, body, camera, settings, bone, bulk, hand.packed)
     tissue = tissue_thickness(rng, body, camera)
     line, soft = transmit(rng, bone, bulk, tissue, settings.matter)
     nails = add_things(rng, line, tissue, body, camera, settings.things)
-    seen = detect(rng, line, settings.matter, settings.film, camera.px_per_mm)
-    seen = process(rng, seen, settings.film, camera.px_per_mm)
-    grey = display(rng, seen, bone, soft, settings.film)
-    hidden = add_frame(rng, grey, settings.frame, bare.side, bare.bars)
-    packed[hidden] = 0
-    return finish(rng, grey, settings.film), nails
+    return line, bone, soft, nails
 
 
 def _add_sesamoids(
@@ -172,11 +184,32 @@ def make(seed: int, settings: PhantomSettings | str = REALISTIC, size: int = 204
 def draw_sample(
     rng: Rng, settings: PhantomSettings, height: int, width: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """A training sample: pixels (height, width) and packed masks; now and then a picture without a hand."""
+    """A training sample: pixels (height, width) and packed masks; now and then no hand is there, or both are."""
     if rng.random() < settings.not_a_hand:
         return draw_decoy(rng, settings, height, width), np.zeros((height, width), np.uint32)
+    if settings.two_hands and rng.random() < settings.two_hands:
+        return draw_both(rng, settings, height, width)
     phantom = draw(rng, settings, height, width)
     return phantom.pixels, phantom.packed
+
+
+def draw_both(
+    rng: Rng, settings: PhantomSettings, height: int, width: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
+    """Both hands of a person on one film, each whole in its half: pixels and packed masks, (height, width).
+
+    `width` is even. Seen from the back, as on a PA film, the left hand lies at the left and the thumbs meet.
+    """
+    upright = {"mode": "frame", "zoomed": 0.0, "rotation_any": 0.0, "rotation_deg": 4.0}
+    view = settings.view.model_copy(update={**upright, "margin": (0.0, 0.1), "forearm_mm": (12.0, 40.0)})
+    frame = settings.frame.model_copy(update={"letterbox": 0.0})
+    drawn = {name: rng.uniform(*ends) for name, ends in settings.matter}
+    matter = Matter(**{name: (value, value) for name, value in drawn.items()})  # one person in one beam
+    settings = settings.model_copy(update={"view": view, "frame": frame, "matter": matter})
+    person = draw_person(rng, settings.population)
+    hands = [draw_geometry(rng, settings, height, width // 2, person=person, side=side) for side in ("left", "right")]
+    pixels, _ = _expose(rng, hands, settings)
+    return pixels, np.hstack([hand.packed for hand in hands])
 
 
 OUTLINE_TOLERANCE_PX = 0.75

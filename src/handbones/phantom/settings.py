@@ -177,6 +177,7 @@ class PhantomSettings(_Section):
         0.92, description="chance that overlapping sesamoids belong to the label finger-3, as the competition has it"
     )
     not_a_hand: Chance = Field(0.0, description="chance of a picture without any of the 29 bones (training)")
+    two_hands: Chance = Field(0.0, description="chance of a picture of both hands (training)")
 
     def with_tilted(self, share: float | None) -> "PhantomSettings":
         """The same with another share of bent wrists; None changes nothing."""
@@ -229,7 +230,7 @@ WILD = PhantomSettings(
         collimated=0.35, white_border=0.15, top_bar=0.15, letterbox=0.25, text=0.3, marker=0.4, scale_bar=0.08,
     ),
     things=Things(ring=0.08, nails=0.3, plate=0.02, wire=0.02, line=0.05, cast=0.03, distractor=0.15),
-    sesamoid_in_metacarpal=0.0, not_a_hand=0.03,
+    sesamoid_in_metacarpal=0.0, not_a_hand=0.03, two_hands=0.02,
 )  # fmt: skip
 """Domain randomisation: everything varies further than reality does, so that reality is one case of many."""
 
