@@ -1,0 +1,111 @@
+"""What each part of the phantoms brings to a model that learned from nothing else.
+
+    python benchmarks/ablation.py [--steps 600] [--seeds 1] [--radiographs FOLDER] [--runs FOLDER] [--json FILE]
+
+Trains the `default` recipe's network for equally many samples on `wild` phantoms with one part taken out at a time,
+and scores each on `realistic` phantoms, and on the labelled real radiographs of FOLDER. What is in --json already is
+not run again, and a run that was cut goes on where it stopped (--runs keeps them), so the command can be repeated.
+"""
+
+import argparse
+import json
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handbones import Segmenter, dice, load_recipe, open_collection
+from handbones.anatomy import ANATOMY, GROUPS
+from handbones.labels import unpack
+from handbones.learning.fit import fit
+from handbones.phantom.drawing import draw
+from handbones.phantom.settings import PRESETS, REALISTIC, WILD, PhantomSettings
+
+
+def without(section: str, **fields: Any) -> PhantomSettings:
+    """The wild phantoms with some fields of a section changed."""
+    changed = getattr(WILD, section).model_copy(update=fields)
+    return WILD.model_copy(update={section: changed})
+
+
+_ONE_CORTEX = {"cortex_factor": (1.0, 1.0), "hollow": (0.0, 0.0)}
+_ONE_CARPUS = {"carpal_shift_mm_sd": 0.0, "carpal_turn_deg_sd": 0.0}
+_ONE_SHAPE = dict.fromkeys(
+    ("size_sd", "width_sd", "digit_sd", "bone_sd", "profile_sd", "bend_mm_sd", "relief_mm", "cortex_sd"), 0.0
+)
+VARIANTS: dict[str, tuple[PhantomSettings, list[str]]] = {
+    "all": (WILD, []),
+    "without texture": (without("matter", trabeculae=(0.0, 0.0)), []),
+    "without a cortical shell": (without("matter", **_ONE_CORTEX), []),
+    "one film": (WILD.model_copy(update={"film": REALISTIC.film, "matter": REALISTIC.matter}), []),
+    "one shape of the bones": (without("population", **_ONE_SHAPE, **_ONE_CARPUS), []),
+    "one arrangement of the carpals": (without("population", **_ONE_CARPUS), []),
+    "half the resolution": (WILD, ["input.size=192", "input.train_sizes=[128, 160, 192, 224]"]),
+}
+"""By name: the phantoms to learn from, and what changes in the recipe."""
+
+
+def score(segmenter: Segmenter, pictures: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    """Mean Dice of all bones and of each group over (picture, masks) pairs."""
+    found = np.stack([dice(segmenter.segment(picture).masks()[None], masks[None])[0] for picture, masks in pictures])
+    groups = {name: found[:, [b.index for b in ANATOMY if b.group == name]].mean() for name in GROUPS}
+    return {"all": float(found.mean()), **{name: float(value) for name, value in groups.items()}}
+
+
+def phantoms(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    drawn = [draw(np.random.default_rng((99, seed)), REALISTIC, 1024, 1024) for seed in range(count)]
+    return [(phantom.pixels, unpack(phantom.packed)) for phantom in drawn]
+
+
+def radiographs(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    pairs = []
+    for case in open_collection(folder).labelled:
+        radiograph, labels = case.load()
+        assert labels is not None
+        pairs.append((radiograph.to_uint8(), unpack(labels.masks(radiograph.height, radiograph.width))))
+    return pairs
+
+
+def train(name: str, seed: int, steps: int, folder: Path) -> Path:
+    """The bundle of a variant, trained on from where it was left."""
+    settings, overrides = VARIANTS[name]
+    PRESETS["wild"] = settings  # the workers are forked from here
+    budget = [f"training.steps={steps}", "training.minutes=null", "validation.minutes=null", f"training.seed={seed}"]
+    recipe = load_recipe("default", ["phantoms.profile=wild", "phantoms.validation=1", *budget, *overrides])
+    run = folder / f"{name} {seed}".replace(" ", "-")
+    return fit(recipe, run, resume=(run / "last.ckpt").exists()).bundle
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=600, help="of 8 samples")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--phantoms", type=int, default=32, help="realistic ones to score on")
+    parser.add_argument("--radiographs", type=Path, help="folder of labelled real radiographs to score on as well")
+    parser.add_argument("--runs", type=Path, help="keep the training runs here")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    done = json.loads(options.json.read_text()) if options.json and options.json.exists() else {"rows": []}
+    tests = {"phantoms": phantoms(options.phantoms)}
+    if options.radiographs:
+        tests["radiographs"] = radiographs(options.radiographs)
+    with tempfile.TemporaryDirectory() as temporary:
+        for seed in range(1, options.seeds + 1):
+            for name in VARIANTS:
+                if any((row["name"], row["seed"]) == (name, seed) for row in done["rows"]):
+                    continue
+                segmenter = Segmenter(train(name, seed, options.steps, options.runs or Path(temporary)))
+                scores = {test: score(segmenter, pictures) for test, pictures in tests.items()}
+                done["rows"].append({"name": name, "seed": seed, **scores})
+                done |= {"machine": platform.processor() or platform.machine(), "steps": options.steps}
+                if options.json:
+                    options.json.write_text(json.dumps(done, indent=1) + "\n")
+    for row in done["rows"]:
+        parts = [f"{test} " + " ".join(f"{k} {v:.4f}" for k, v in row[test].items()) for test in tests if test in row]
+        print(f"{row['name']:32s} seed {row['seed']}  " + "   ".join(parts))
+
+
+if __name__ == "__main__":
+    main()
