@@ -17,8 +17,8 @@ WAVES = 5
 # Factors on length and width that bring the modelled hand to the mean of real ones: the average areas, lengths and
 # widths of 288 hands in `calibration.json`, fitted with `tools/calibrate_phantoms.py`.
 MEAN_SCALE: dict[str, tuple[float, float]] = {
-    "finger-1": (1.190, 1.621),
-    "finger-2": (1.034, 1.348),
+    "finger-1": (1.211, 1.647),
+    "finger-2": (1.052, 1.367),
     "finger-3": (1.025, 1.140),
     "finger-4": (1.126, 1.236),
     "finger-5": (0.989, 1.081),
@@ -28,12 +28,12 @@ MEAN_SCALE: dict[str, tuple[float, float]] = {
     "finger-9": (0.999, 1.152),
     "finger-10": (1.076, 1.037),
     "finger-11": (1.004, 1.069),
-    "finger-12": (1.128, 1.394),
+    "finger-12": (1.147, 1.396),
     "finger-13": (1.095, 1.196),
     "finger-14": (1.120, 1.090),
     "finger-15": (0.905, 0.983),
-    "finger-16": (1.279, 1.538),
-    "finger-17": (0.913, 1.233),
+    "finger-16": (1.284, 1.485),
+    "finger-17": (0.925, 1.221),
     "finger-18": (0.997, 1.149),
     "finger-19": (0.911, 1.049),
     "Trapezium": (1.006, 1.006),

@@ -20,12 +20,23 @@ WRIST = tuple(b.label for b in ANATOMY if b.group != "fingers" or b.segment == "
 
 
 # The modelled long bones are less waisted than real ones: factors on the lateral width from the proximal end (0) to the
-# distal end (1), by segment, read off the outlines of the bones of an adult hand.
+# distal end (1), by segment or label, read off the outlines of the bones of an adult hand.
 _WIDTHS: dict[str, tuple[tuple[float, float], ...]] = {
     "distal": ((0.0, 1.10), (0.1, 1.06), (0.3, 0.87), (0.5, 0.94), (0.75, 1.04), (1.0, 1.04)),
     "middle": ((0.0, 1.12), (0.1, 1.05), (0.35, 0.95), (0.6, 0.99), (0.8, 1.12), (0.92, 1.08), (1.0, 1.0)),
     "proximal": ((0.0, 1.10), (0.1, 1.05), (0.4, 0.94), (0.65, 0.96), (0.85, 1.06), (1.0, 1.08)),
     "metacarpal": ((0.0, 1.00), (0.2, 1.04), (0.5, 0.93), (0.65, 0.98), (0.8, 1.12), (1.0, 1.12)),
+    "finger-16": ((0.0, 1.10), (0.1, 1.06), (0.3, 0.87), (0.5, 0.94), (0.75, 1.25), (1.0, 1.25)),  # it has no tuft
+}
+# Some phalanges lie turned in the modelled hand, so what is their thickness here is half their width: factors on it
+# that give them the flatness of the index finger's.
+_THICKNESS = {
+    "finger-1": 0.70,
+    "finger-2": 0.75,
+    "finger-12": 0.68,
+    "finger-13": 0.85,
+    "finger-16": 0.57,
+    "finger-17": 0.72,
 }
 
 # Bases of phalanges are flat or hollow where the modelled ones bulge: mm taken off in the middle.
@@ -152,13 +163,13 @@ def _like_real(label: str, local: Floats, along: Floats) -> Floats:
     segment = ANATOMY[INDEX[label]].segment
     if ANATOMY[INDEX[label]].group != "fingers":
         return local
-    at, factors = np.array(_WIDTHS[segment]).T
+    at, factors = np.array(_WIDTHS.get(label, _WIDTHS[segment])).T
     lateral = local[:, 0] * np.interp(along, at, factors)
     near = along < _HOLLOW_REACH
     middle, half = np.mean([lateral[near].min(), lateral[near].max()]), np.ptp(lateral[near]) / 2
     dome = np.clip(1.0 - ((lateral - middle) / half) ** 2, 0.0, 1.0)
     hollow = _HOLLOW.get(segment, 0.0) * dome * np.clip(1.0 - along / _HOLLOW_REACH, 0.0, 1.0) ** 2
-    return np.stack([lateral, local[:, 1] + hollow, local[:, 2]], 1)
+    return np.stack([lateral, local[:, 1] + hollow, local[:, 2] * _THICKNESS.get(label, 1.0)], 1)
 
 
 def _joints(bones: dict[str, Bone3D], centres: dict[str, Floats]) -> list[Joint]:
