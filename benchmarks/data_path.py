@@ -19,7 +19,7 @@ from measuring import CLOCKS, Row, compare, in_a_process_of_its_own, millisecond
 from torch.utils.data import DataLoader
 
 from handbones.collection import Case, open_collection
-from handbones.inference.frame import Frame
+from handbones.inference.view import Rectangle, View
 from handbones.labels import load_labels, unpack
 from handbones.learning.cache import PictureCache
 from handbones.learning.dataset import Serials, TrainingSet, training_loader
@@ -112,7 +112,9 @@ def _logits(cases: list[Case]) -> tuple[torch.Tensor, list[np.ndarray], torch.Te
 
 def _item(words: np.ndarray) -> Item:
     areas = np.array([np.count_nonzero(words & np.uint32(1 << bone)) for bone in range(29)])
-    return Item(np.zeros((512, 512), np.uint8), Frame.fit(2048, 2048, 512, 1), words, areas)
+    return Item(
+        np.zeros((512, 512), np.uint8), View.of(Rectangle.whole(2048, 2048), (2048, 2048), 512, 1), words, areas
+    )
 
 
 def memory(data: Path, folder: Path) -> list[Row]:

@@ -31,6 +31,7 @@ Decoder = Literal[
     "torchvision-fcn",
     "torchvision-deeplabv3",
 ]
+_INHERITED = "with what it goes on from"
 Share = Annotated[float, Field(ge=0, le=1)]
 Size = Annotated[int, Field(ge=32, le=8192, multiple_of=32)]
 
@@ -316,6 +317,25 @@ def parse_recipe(text: str, overrides: list[str] | None = None, *, source: str =
         return Recipe.model_validate(tree)
     except ValidationError as error:
         raise UsageError(f"recipe {source}: {_explain(error)}") from None
+
+
+def inherit(recipe: Recipe, origin: Recipe) -> Recipe:
+    """The recipe of a network that goes on from another's weights: what it leaves open, that one decides.
+
+    Only fields of `network` and `input` are inherited; `train_sizes` grow and shrink with `input.size`. Raises
+    `UsageError` where what comes out is no valid recipe.
+    """
+    tree = recipe.model_dump(mode="json")
+    own = {part: getattr(recipe, part).model_fields_set for part in ("network", "input")}
+    for part, fields in own.items():
+        theirs = getattr(origin, part).model_dump(mode="json")
+        tree[part] |= {name: value for name, value in theirs.items() if name not in fields}
+    if "train_sizes" not in own["input"]:
+        factor = tree["input"]["size"] / origin.input.size
+        tree["input"]["train_sizes"] = [max(32, round(size * factor / 32) * 32) for size in origin.input.train_sizes]
+    if "hand" not in own["input"] and parse_recipe(yaml.safe_dump(tree), source=_INHERITED).hand != origin.hand:
+        tree["input"]["hand"] = origin.hand  # `auto` means something else where other phantoms are learned from
+    return parse_recipe(yaml.safe_dump(tree), source=_INHERITED)
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:

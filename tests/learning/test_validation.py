@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from handbones.collection import open_collection
-from handbones.inference.frame import Frame
+from handbones.inference.view import Rectangle, View
 from handbones.learning.cache import PictureCache
 from handbones.learning.validation import Item, ValidationSet, score, validate, validation_loader
 from handbones.metric import dice
@@ -23,14 +23,14 @@ pytestmark = pytest.mark.train
 @pytest.mark.parametrize(("height", "width"), [(100, 100), (90, 130), (130, 41)])
 def test_score_equals_dense_dice(height: int, width: int) -> None:
     rng = np.random.default_rng(0)
-    frame = Frame.fit(height, width, 64, 2)
-    canvas = frame.place(rng.integers(0, 256, (height, width), np.uint8))
+    view = View.of(Rectangle.whole(height, width), (height, width), 64, 2)
+    canvas = view.see(rng.integers(0, 256, (height, width), np.uint8))
     logits = rng.normal(-1, 2, (29, canvas.shape[0] // 2, canvas.shape[1] // 2)).astype(np.float32)
     logits[3] = -9  # a bone that is not found
     truth = rng.integers(0, 2**29, (height, width)).astype(np.uint32) & ~np.uint32(1 << 5)
     dense = (truth[None] >> np.arange(29, dtype=np.uint32)[:, None, None]) & 1
-    item = Item(canvas, frame, truth, dense.sum(axis=(1, 2)))
-    whole = torch.from_numpy(np.ascontiguousarray(frame.cut(logits)))[None]
+    item = Item(canvas, view, truth, dense.sum(axis=(1, 2)))
+    whole = torch.from_numpy(np.ascontiguousarray(view.frame.cut(logits)))[None]
     pred = functional.interpolate(whole, size=(height, width), mode="bilinear").sigmoid() > 0.5
     np.testing.assert_allclose(score(logits, item, 0.5), dice(pred, dense[None])[0], atol=1e-12)
 

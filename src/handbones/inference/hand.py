@@ -14,6 +14,7 @@ import numpy.typing as npt
 from handbones.anatomy import ANATOMY, BONES, INDEX
 from handbones.inference.frame import Logits
 from handbones.inference.view import Grid, Rectangle, probabilities
+from handbones.raster import Outlines
 
 Complex = npt.NDArray[np.complex128]
 Floats = npt.NDArray[np.float64]
@@ -172,6 +173,18 @@ def find_spots(logits: Logits, grid: Grid) -> list[Spot]:
             confidence = float(probabilities(inside).mean())
             spots.append(Spot(bone, complex(*at), cells * x * y, confidence, tuple(box.tolist())))
     return spots
+
+
+def spots_of(outlines: Outlines) -> list[Spot]:
+    """Labelled bones as a network would show them that is sure of each; of several polygons of a bone the largest."""
+    spots: dict[int, Spot] = {}
+    for bone, polygon in zip(outlines.bones.tolist(), np.split(outlines.points, outlines.sizes.cumsum()), strict=False):
+        moments = cv2.moments(polygon.astype(np.float32))
+        area = moments["m00"]
+        if area > 0 and (bone not in spots or area > spots[bone].area):
+            box = (*(polygon.min(axis=0) - 0.5).tolist(), *(polygon.max(axis=0) + 0.5).tolist())
+            spots[bone] = Spot(bone, complex(moments["m10"], moments["m01"]) / area, area, 1.0, box)
+    return list(spots.values())
 
 
 def _best_hand(spots: Sequence[Spot], fewest: int) -> Hand | None:

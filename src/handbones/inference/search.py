@@ -5,8 +5,9 @@ from itertools import product
 from typing import NamedTuple
 
 from handbones.inference.frame import Gray, Logits
-from handbones.inference.hand import Hand, find_hands
+from handbones.inference.hand import Hand, find_hands, hands_of, spots_of
 from handbones.inference.view import Blend, Rectangle, View
+from handbones.raster import Outlines
 
 Ask = Callable[[Gray, Sequence[View]], Iterable[Logits]]
 """What a network says of views of a picture: logits (29, h, w) of each canvas, one after the other."""
@@ -60,6 +61,16 @@ def search(picture: Gray, ask: Ask, stride: int) -> list[Sighting]:
         if seen and seen[0].hand.score >= enough:
             break
     return _distinct([sighting for sighting in seen if sighting.hand.score >= LEAST])
+
+
+def rectangle_of(outlines: Outlines, height: int, width: int) -> Rectangle:
+    """What prediction would look at of a picture (height, width) if every bone were seen as it is labelled.
+
+    The whole picture where the labels make no hand.
+    """
+    hands = hands_of(spots_of(outlines))
+    rectangle = Sighting(hands[0]).rectangle() if hands else Rectangle.whole(height, width)
+    return rectangle.within(height, width)
 
 
 def _stages(height: int, width: int) -> Iterator[tuple[list[Rectangle], float]]:

@@ -9,7 +9,7 @@ Pixel centres are at integer coordinates, x to the right, y down; angles are clo
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from handbones.anatomy import BONES
 from handbones.inference.frame import Frame, Gray, Logits
 
+Pixel = TypeVar("Pixel", bound=np.generic)
 Matrix = npt.NDArray[np.float64]
 """(3, 3), moves homogeneous points (x, y, 1)."""
 Weights = npt.NDArray[np.float32]
@@ -45,7 +46,7 @@ class Window:
     height: int
     width: int
 
-    def cut(self, picture: Gray) -> Gray:
+    def cut(self, picture: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
         """What the window shows of a picture (height, width)."""
         return picture[self.top : self.top + self.height, self.left : self.left + self.width]
 
@@ -89,6 +90,12 @@ class Rectangle:
         offset = (left + (width - self.width) / 2, top + (height - self.height) / 2)
         x, y = _turn(self.degrees)[:2, :2] @ offset + (self.x, self.y)
         return Rectangle(float(x), float(y), width, height, self.degrees)
+
+    @property
+    def upright(self) -> Matrix:
+        """From pixels of the picture to those of the rectangle, set upright."""
+        middle = _shift((self.width - 1) / 2, (self.height - 1) / 2)
+        return middle @ _turn(-self.degrees) @ _shift(-self.x, -self.y)
 
     def window(self, height: int, width: int) -> Window:
         """The pixels of a picture (height, width) around the rectangle; at least one."""
@@ -162,9 +169,7 @@ class View:
         """The view of a rectangle of a picture (height, width), its longest side `size` pixels on the canvas."""
         window = rectangle.window(*picture[:2])
         frame = Frame.fit(rectangle.height, rectangle.width, size, stride)
-        upright = _shift((rectangle.width - 1) / 2, (rectangle.height - 1) / 2) @ _turn(-rectangle.degrees)
-        matrix = upright @ _shift(-rectangle.x, -rectangle.y)
-        matrix = resizing(rectangle.width, rectangle.height, frame.width, frame.height) @ matrix
+        matrix = resizing(rectangle.width, rectangle.height, frame.width, frame.height) @ rectangle.upright
         if mirror:
             matrix = np.diag([-1.0, 1.0, 1.0]) @ matrix
             matrix[0, 2] += frame.width - 1
@@ -194,6 +199,10 @@ class View:
         """Upright cells over the view's window, as dense as its logits."""
         x, y = np.linalg.norm(self.matrix[:2, :2], axis=0) / self.frame.stride
         return Grid(self.window, max(1, round(self.window.height * y)), max(1, round(self.window.width * x)))
+
+    def bring_back(self, logits: Logits) -> tuple[Grid, Logits]:
+        """What the view's canvas was answered, logits (29, h, w), on its own grid."""
+        return self.grid, self.onto(self.grid, logits)[1]
 
     def onto(self, grid: Grid, logits: Logits) -> tuple[Span, Logits, Weights]:
         """The part of a grid that the view reaches, and the canvas's logits (29, h, w) on it with their weights."""

@@ -16,7 +16,7 @@ _CELLS = 5
 """Cells of a bend along a side: coarse enough to bend bones instead of crumpling them."""
 
 
-def draw_warp(rng: np.random.Generator, height: int, width: int, size: int, settings: AugmentSettings) -> Warp:
+def draw_warp(rng: np.random.Generator, height: float, width: float, size: int, settings: AugmentSettings) -> Warp:
     """A random warp of a picture (height, width) onto a canvas of size x size.
 
     Without augmentation the picture's longest side fills the canvas and the rest of it, at the right or the bottom,
@@ -100,7 +100,7 @@ def _shape(rng: np.random.Generator, settings: AugmentSettings) -> Matrix:
     return matrix
 
 
-def _zoom(rng: np.random.Generator, height: int, width: int, size: int, window: tuple[float, float]) -> Matrix:
+def _zoom(rng: np.random.Generator, height: float, width: float, size: int, window: tuple[float, float]) -> Matrix:
     """Magnify a random square window of the canvas that lies in the picture, as far as it can."""
     side = rng.uniform(*window)
     reach = np.maximum(np.array([width, height]) / max(height, width) - side, 0)

@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from handbones.collection import Case
+from handbones.inference.search import rectangle_of
+from handbones.inference.view import Rectangle
 from handbones.labels import Packed, grow, load_labels, rasterise
 from handbones.learning.augmentation import Gray, change_gray, collimate, cut_patch, draw_patch, draw_warp
 from handbones.learning.cache import PictureCache
@@ -49,6 +51,7 @@ class TrainingSet(Dataset[Any]):
         """Steps of the optimiser that make a pass over the cases; a remainder is left out, another in each pass."""
         self.pass_samples = self.pass_steps * step_samples
         self._outlines: dict[int, Outlines] = {}
+        self._rectangles: dict[int, Rectangle] = {}
 
     def __getitem__(self, serial: int) -> dict[str, npt.NDArray[Any]]:
         rng = self._rng(_SAMPLE, serial)
@@ -66,8 +69,13 @@ class TrainingSet(Dataset[Any]):
         # Where there are fewer cases than go into a step, a pass takes some of them twice.
         index = int(self._rng(_ORDER, which).permutation(len(self.cases))[position % len(self.cases)])
         picture, outlines = self.cache.load(self.cases[index]), self._outlines_of(index)
-        height, width = picture.shape
-        warp = draw_warp(rng, height, width, size, self.recipe.augment)
+        if self.recipe.hand == "find":
+            rectangle = self._rectangle_of(index, picture)
+            warp = draw_warp(rng, rectangle.height, rectangle.width, size, self.recipe.augment)
+            warp = warp.after(rectangle.upright)
+        else:
+            height, width = picture.shape
+            warp = draw_warp(rng, height, width, size, self.recipe.augment)
         if self.recipe.patches.size is not None:
             warp = draw_patch(rng, warp, outlines, self.recipe.patches)
         masks = rasterise(warp.outlines(outlines), warp.height, warp.width)
@@ -82,6 +90,12 @@ class TrainingSet(Dataset[Any]):
             polygons = load_labels(labels).by_bone()
             self._outlines[index] = Outlines.of([[grow(polygon) for polygon in bone] for bone in polygons])
         return self._outlines[index]
+
+    def _rectangle_of(self, index: int, picture: Gray) -> Rectangle:
+        """What prediction will look at of this picture, once it finds the hand."""
+        if index not in self._rectangles:
+            self._rectangles[index] = rectangle_of(self._outlines_of(index), *picture.shape)
+        return self._rectangles[index]
 
     def _size(self, batch: int) -> int:
         sizes = self.recipe.input.train_sizes or (self.recipe.input.size,)

@@ -12,7 +12,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
 
-from handbones.bundle import load_bundle
+from handbones.bundle import RECIPE, load_bundle
 from handbones.collection import Collection
 from handbones.errors import UsageError, UserError
 from handbones.learning import cpu
@@ -28,7 +28,7 @@ from handbones.learning.tracking import build_loggers
 from handbones.learning.validation import ValidationSet, validation_loader
 from handbones.learning.watch import State, Watch
 from handbones.learning.world import World
-from handbones.recipe import Recipe
+from handbones.recipe import Recipe, inherit, load_recipe
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,25 @@ def fit(
 ) -> Outcome:
     """Train as the recipe says and leave the best model in `out`/bundle.
 
-    `init` is a bundle to start from instead of the recipe's weights; `resume` goes on with the run in `out`. Ctrl-C
-    ends the training after the step at hand, with everything saved. Started by `torchrun`, the processes train
-    together: each takes batches of its own, and the first one writes and speaks. Raises `UserError` and `UsageError`.
+    `init` is a bundle to start from instead of the recipe's weights, and decides what the recipe leaves open of the
+    network and its input; `resume` goes on with the run in `out`. Ctrl-C ends the training after the step at hand, with
+    everything saved. Started by `torchrun`, the processes train together: each takes batches of its own, and the
+    first one writes and speaks. Raises `UserError` and `UsageError`.
     """
     world = World.of_environment()
     watch = watch if watch and world.writes else Watch()
     training = recipe.training
+    bundle = load_bundle(init) if init is not None and not resume else None
+    if bundle is not None:
+        recipe = inherit(recipe, bundle.recipe)
+    elif resume and (out / RECIPE).exists():
+        recipe = inherit(recipe, load_recipe(out / RECIPE))
     run = Run(out, recipe, Split.of(recipe, collection), writes=world.writes)
     run.prepare(resume=resume)
     torch.manual_seed(training.seed)
-    network = build_network(recipe, pretrained=init is None and not resume)
-    if init is not None and not resume:
-        start_from(network, load_bundle(init))
+    network = build_network(recipe, pretrained=bundle is None and not resume)
+    if bundle is not None:
+        start_from(network, bundle)
     watch.said(_summary(recipe, run.split, count_parameters(network)))
 
     cache = _cache(recipe, run)

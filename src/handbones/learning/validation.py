@@ -17,13 +17,16 @@ from torch.utils.data import DataLoader, Dataset
 
 from handbones.anatomy import BONES
 from handbones.collection import Case
-from handbones.inference.frame import Frame, Gray, Logits
+from handbones.inference.frame import Gray, Logits
 from handbones.inference.masks import crop_masks
+from handbones.inference.search import rectangle_of
+from handbones.inference.view import Rectangle, View
 from handbones.labels import Packed, load_labels
 from handbones.learning.cache import PictureCache
 from handbones.learning.dataset import draw_phantom, start_worker
 from handbones.learning.world import World
 from handbones.metric import dice_from_counts
+from handbones.raster import Outlines
 from handbones.recipe import Recipe
 
 Scores = npt.NDArray[np.float64]
@@ -38,7 +41,7 @@ class Item:
     """A picture on the network's canvas, and the truth at the picture's own size."""
 
     canvas: Gray
-    frame: Frame
+    view: View
     truth: Packed
     areas: npt.NDArray[np.int64]
     """Pixels of each bone in the truth, (29,)."""
@@ -47,6 +50,7 @@ class Item:
 class ValidationSet(Dataset[Item]):
     """The cases that validate, or the recipe's validation phantoms where there are none.
 
+    Where prediction finds the hand first, a case is seen as if it had been found just where the labels have it.
     What is small or slow to make is kept in memory: the canvases, and all of a phantom.
     """
 
@@ -54,7 +58,7 @@ class ValidationSet(Dataset[Item]):
         self.recipe = recipe
         self.cases = cases[: recipe.validation.limit]
         self.cache = cache
-        self._canvases: dict[int, tuple[Gray, Frame, tuple[int, int]]] = {}
+        self._canvases: dict[int, tuple[Gray, View, tuple[int, int]]] = {}
         self._phantoms: dict[int, Item] = {}
 
     def __len__(self) -> int:
@@ -66,24 +70,27 @@ class ValidationSet(Dataset[Item]):
         if index not in self._phantoms:
             size = self.recipe.phantoms.validation_size
             picture, truth = draw_phantom(self.recipe, _FIRST_PHANTOM + index, size)
-            self._phantoms[index] = Item(*self._frame(picture), truth, _areas(truth))
+            self._phantoms[index] = Item(*self._see(picture, Rectangle.whole(size, size)), truth, _areas(truth))
         return self._phantoms[index]
 
     def _case(self, index: int) -> Item:
         case = self.cases[index]
+        assert case.labels is not None
+        labels = load_labels(case.labels)
         if index not in self._canvases:
             picture = self.cache.load(case)
             height, width = picture.shape
-            self._canvases[index] = (*self._frame(picture), (height, width))
-        canvas, frame, (height, width) = self._canvases[index]
-        assert case.labels is not None
-        truth = load_labels(case.labels).masks(height, width)
-        return Item(canvas, frame, truth, _areas(truth))
+            rectangle = Rectangle.whole(height, width)
+            if self.recipe.hand == "find":
+                rectangle = rectangle_of(Outlines.of(labels.by_bone()), height, width)
+            self._canvases[index] = (*self._see(picture, rectangle), (height, width))
+        canvas, view, (height, width) = self._canvases[index]
+        truth = labels.masks(height, width)
+        return Item(canvas, view, truth, _areas(truth))
 
-    def _frame(self, picture: Gray) -> tuple[Gray, Frame]:
-        height, width = picture.shape
-        frame = Frame.fit(height, width, self.recipe.input.size, self.recipe.network.stride)
-        return frame.place(picture), frame
+    def _see(self, picture: Gray, rectangle: Rectangle) -> tuple[Gray, View]:
+        view = View.of(rectangle, picture.shape, self.recipe.input.size, self.recipe.network.stride)
+        return view.see(picture), view
 
 
 def validation_loader(dataset: ValidationSet, workers: int, world: World | None = None) -> DataLoader[list[Item]]:
@@ -140,12 +147,13 @@ def _validate(forward: Callable[[Tensor], Tensor], batches: DataLoader[list[Item
 
 def score(logits: Logits, item: Item, threshold: float) -> npt.NDArray[np.float64]:
     """Dice of the 29 bones of one picture, from the logits of its canvas."""
-    height, width = item.truth.shape
-    crops = crop_masks(item.frame.cut(logits), height, width, threshold)
+    grid, logits = item.view.bring_back(logits)
+    seen = grid.window.cut(item.truth)
+    crops = crop_masks(logits, grid.window.height, grid.window.width, threshold)
     both, found = np.zeros((2, len(crops)))
     for bone, (top, left, mask) in enumerate(crops):
-        window = item.truth[top : top + mask.shape[0], left : left + mask.shape[1]]
-        both[bone] = np.count_nonzero(window[mask] & np.uint32(1 << bone))
+        part = seen[top : top + mask.shape[0], left : left + mask.shape[1]]
+        both[bone] = np.count_nonzero(part[mask] & np.uint32(1 << bone))
         found[bone] = np.count_nonzero(mask)
     return dice_from_counts(both, found, item.areas)
 

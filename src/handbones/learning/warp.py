@@ -79,6 +79,10 @@ class Warp:
         """The same map, of which only a part of the canvas is wanted."""
         return replace(self, corner=(left, top), height=height, width=width)
 
+    def after(self, matrix: Matrix) -> "Warp":
+        """The map of a picture that `matrix` takes to the one that this map is for."""
+        return replace(self, matrix=self.matrix @ matrix)
+
     def points(self, points: Points) -> Points:
         """Points (n, 2) of the picture, in the window."""
         moved = points @ self.matrix[:2, :2].T + self.matrix[:2, 2]
@@ -165,7 +169,7 @@ class Warp:
         return (rows, columns) if plain else None
 
 
-def resizing(from_width: int, from_height: int, to_width: int, to_height: int) -> Matrix:
+def resizing(from_width: float, from_height: float, to_width: float, to_height: float) -> Matrix:
     """The map of a resize: borders onto borders, with pixel centres at integers."""
     x, y = to_width / from_width, to_height / from_height
     return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1]])
