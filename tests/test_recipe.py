@@ -1,10 +1,22 @@
 """Recipes: the shipped ones are valid, every field explains itself, and a mistake is one helpful line."""
 
+import re
+import subprocess
+
 import pytest
 from pydantic import BaseModel
 
 from handbones.errors import UsageError
-from handbones.recipe import Recipe, differences, field_names, load_recipe, parse_recipe, recipe_names
+from handbones.recipe import (
+    Recipe,
+    differences,
+    field_names,
+    inherit,
+    load_recipe,
+    parse_recipe,
+    recipe_folder,
+    recipe_names,
+)
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -78,3 +90,24 @@ def test_unknown_recipe_names_the_nearest() -> None:
         load_recipe("nowhere/mine.yaml")
     with pytest.raises(UsageError, match="holds no fields"):
         parse_recipe("just words")
+
+
+def test_what_a_recipe_leaves_open_is_that_of_the_model_it_goes_on_from() -> None:
+    origin = load_recipe("default", ["input.size=768", "input.train_sizes=[384, 640]", "input.hand=auto"])
+    tuned = inherit(load_recipe("finetune"), origin)
+    assert tuned.input.size == 768 and tuned.input.train_sizes == (384, 640)
+    assert tuned.hand == "find"  # there from the phantoms, which this recipe does not learn from
+    assert tuned.network == origin.network.model_copy(update={"weights": "none"})
+    assert tuned.optimiser == load_recipe("finetune").optimiser
+    smaller = inherit(load_recipe("finetune", ["input.size=384", "input.hand=whole"]), origin)
+    assert (smaller.input.train_sizes, smaller.hand) == ((192, 320), "whole")
+    assert inherit(tuned, load_recipe("small")) == tuned  # nothing is open any more
+    with pytest.raises(UsageError, match="goes on from: patches"):
+        inherit(load_recipe("finetune", ["patches.size=512"]), origin)
+
+
+def test_the_winner_is_made_of_shipped_recipes() -> None:
+    script = recipe_folder() / "winner.sh"
+    assert subprocess.run(["sh", "-n", script], check=False).returncode == 0
+    families = re.search(r"for recipe in (.+); do", script.read_text(encoding="utf-8"))
+    assert families is not None and set(families[1].split()) <= set(recipe_names())

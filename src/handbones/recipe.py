@@ -73,8 +73,10 @@ class InputSettings(Settings):
 
     size: Size = setting(512, "longest side of the picture that the network sees", "pixels")
     train_sizes: tuple[Size, ...] = setting((), "sizes to draw a training batch's from; empty: always `size`", "pixels")
-    hand: Literal["auto", "find", "whole"] = setting(
-        "auto", "find the hand first and see it upright and large; auto: only where phantoms taught any picture (wild)"
+    hand: Literal["auto", "find", "whole", "wrist"] = setting(
+        "auto",
+        "find the hand first and see it upright and large; auto: only where phantoms taught any picture (wild); "
+        "wrist: see the wrist alone, for a second look at it (predict --wrist-bundle)",
     )
     mean: float = setting(0.0, "subtracted from the gray values, which run from 0 to 1", "gray", ge=-10, le=10)
     std: float = setting(1.0, "divides the gray values after that", "gray", gt=0, le=10)
@@ -266,8 +268,8 @@ class Recipe(Settings):
         return self
 
     @property
-    def hand(self) -> Literal["find", "whole"]:
-        """Whether prediction looks for the hand first, with `auto` decided."""
+    def hand(self) -> Literal["find", "whole", "wrist"]:
+        """Which part of a picture the network sees, with `auto` decided."""
         if self.input.hand != "auto":
             return self.input.hand
         return "find" if self.phantoms.profile == "wild" else "whole"

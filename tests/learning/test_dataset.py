@@ -8,11 +8,14 @@ pytest.importorskip("torch")
 
 import numpy as np
 
+from handbones.anatomy import INDEX
 from handbones.collection import open_collection
 from handbones.labels import unpack
 from handbones.learning.cache import PictureCache
 from handbones.learning.dataset import Serials, TrainingSet, draw_phantom
+from handbones.learning.validation import ValidationSet, score
 from handbones.recipe import Recipe, load_recipe
+from hands import write_hands
 
 pytestmark = pytest.mark.train
 
@@ -92,3 +95,36 @@ def test_phantoms_come_by_number() -> None:
     dataset = TrainingSet(wanted, [], PictureCache(None))
     assert dataset.pass_steps == 0
     assert dataset[3]["masks"].any()
+
+
+@pytest.mark.parametrize(("hand", "largest"), [("find", "finger-8"), ("wrist", "Scaphoid")])
+def test_a_sample_shows_what_prediction_looks_at(hand: str, largest: str, tmp_path: Path) -> None:
+    cases = open_collection(write_hands(tmp_path, people=2, test_people=0)).cases
+    seen = recipe("augment={}", f"input.hand={hand}", "input.size=128", "network.stride=1")
+    dataset = TrainingSet(seen, cases, PictureCache(None))
+    validation = ValidationSet(seen, cases, PictureCache(None))
+    samples = [dataset[serial] for serial in range(4)]
+    for item in (validation[number] for number in range(4)):
+        height, width = item.view.frame.height, item.view.frame.width
+        apart = [
+            np.abs(s["pictures"][0, :height, :width] - item.canvas[:height, :width].astype(float)) for s in samples
+        ]
+        same = samples[int(np.argmin([difference.mean() for difference in apart]))]
+        assert np.min([difference.mean() for difference in apart]) < 8
+        truth = np.isin(np.arange(29), np.flatnonzero(item.areas))
+        shown = unpack(same["masks"].view(np.uint32)).any(axis=(1, 2))
+        assert not (truth & ~shown).any() and shown[INDEX[largest]]
+    whole = unpack(cases[0].load()[1].masks(256, 256)).mean(axis=(1, 2))
+    larger = unpack(samples[0]["masks"].view(np.uint32)).mean(axis=(1, 2)) / whole
+    assert larger[INDEX["Capitate"]] > (4 if hand == "wrist" else 1.2)
+
+
+def test_a_perfect_network_gets_full_marks_however_it_looks(tmp_path: Path) -> None:
+    cases = open_collection(write_hands(tmp_path, people=2, test_people=0)).cases
+    for hand in ("find", "wrist"):
+        seen = recipe(f"input.hand={hand}", "input.size=512", "network.stride=1")
+        for item in (ValidationSet(seen, cases, PictureCache(None))[number] for number in range(2)):
+            bits = (item.truth[None] >> np.arange(29, dtype=np.uint32)[:, None, None] & 1).astype(np.uint8)
+            canvases = np.stack([item.view.see(255 * plane) for plane in bits])
+            marks = score((canvases.astype(np.float32) - 127.5) / 10, item, 0.5)
+            assert marks.min() > 0.97

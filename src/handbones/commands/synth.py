@@ -20,6 +20,9 @@ def synth(
         float,
         typer.Option(help="Share of pictures to plant known mistakes in; defects.csv lists them."),
     ] = 0.0,
+    defects_in_labels: Annotated[
+        bool, typer.Option("--defects-in-labels", help="Only mistakes in labels; pictures stay as they are.")
+    ] = False,
     size: Annotated[int, typer.Option(help="Side of the pictures, in pixels.")] = 2048,
     preset: Annotated[str, typer.Option(help=f"What they look like: {', '.join(PRESETS)}.")] = "realistic",
     tilted: Annotated[
@@ -43,6 +46,7 @@ def synth(
             test_settings=settings.with_tilted(tilted if test_tilted is None else test_tilted),
             test_labels=test_labels,
             defects=defects,
+            labels_only=defects_in_labels,
             workers=workers,
             progress=progress,
         )

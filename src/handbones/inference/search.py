@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
+from handbones.anatomy import ANATOMY
 from handbones.inference.frame import Gray, Logits
 from handbones.inference.hand import Hand, find_hands, hands_of, spots_of
 from handbones.inference.view import Blend, Rectangle, View
@@ -24,6 +25,9 @@ _FAR = 60.0
 """Degrees by which a hand may lean; networks learn less, but where one saw it so, it knows it so."""
 _MARGIN = 0.1
 """Room around the bones, in hand lengths."""
+_WRIST = frozenset(bone.index for bone in ANATOMY if bone.group == "carpals")
+_WRIST_MARGIN = 0.12
+"""Room around the carpal bones, in hand lengths."""
 
 
 class Sighting(NamedTuple):
@@ -63,14 +67,23 @@ def search(picture: Gray, ask: Ask, stride: int) -> list[Sighting]:
     return _distinct([sighting for sighting in seen if sighting.hand.score >= LEAST])
 
 
-def rectangle_of(outlines: Outlines, height: int, width: int) -> Rectangle:
+def rectangle_of(outlines: Outlines, height: int, width: int, *, wrist: bool = False) -> Rectangle:
     """What prediction would look at of a picture (height, width) if every bone were seen as it is labelled.
 
-    The whole picture where the labels make no hand.
+    With `wrist`, in its second look. The whole picture where the labels make no hand.
     """
     hands = hands_of(spots_of(outlines))
-    rectangle = Sighting(hands[0]).rectangle() if hands else Rectangle.whole(height, width)
+    if not hands:
+        return Rectangle.whole(height, width)
+    rectangle = Sighting(hands[0]).rectangle()
+    if wrist:
+        rectangle = wrist_of(hands[0], rectangle.degrees)
     return rectangle.within(height, width)
+
+
+def wrist_of(hand: Hand, degrees: float) -> Rectangle:
+    """A rectangle turned by `degrees` around the carpal bones."""
+    return hand.rectangle(degrees, _WRIST_MARGIN, _WRIST)
 
 
 def _stages(height: int, width: int) -> Iterator[tuple[list[Rectangle], float]]:

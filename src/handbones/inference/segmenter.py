@@ -13,7 +13,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from handbones.anatomy import ANATOMY
 from handbones.bundle import Bundle, load_bundle
 from handbones.errors import UsageError
 from handbones.inference.cleaning import check_steps, cleaned
@@ -22,7 +21,7 @@ from handbones.inference.frame import Gray, Logits
 from handbones.inference.hand import Hand, find_hands
 from handbones.inference.looks import Looks
 from handbones.inference.masks import Thresholds
-from handbones.inference.search import LEAST, Sighting, search
+from handbones.inference.search import LEAST, Sighting, search, wrist_of
 from handbones.inference.segmentation import NO_HAND, Segmentation
 from handbones.inference.view import Blend, Grid, Rectangle, View
 from handbones.radiograph import Radiograph, load_radiograph
@@ -40,9 +39,6 @@ _AHEAD = 4
 """Pictures that are read before their turn."""
 _BEHIND = 2
 """Pictures whose masks are drawn while the network is at the next."""
-_WRIST = frozenset(bone.index for bone in ANATOMY if bone.group == "carpals")
-_WRIST_MARGIN = 0.12
-"""Room around the carpal bones, in hand lengths."""
 _CLEAR, _LEANING = 18.0, 20.0
 """A hand of a lower score that leans by more degrees is also looked at upright."""
 _FINER = 2
@@ -90,6 +86,10 @@ class Segmenter:
         self.bundle = bundles[0]
         recipe = self.bundle.recipe
         self.hand = hand or recipe.hand
+        if self.hand == "wrist":
+            raise UsageError(
+                f"{self.bundle.path}: sees wrists alone: name it with --wrist-bundle, beside another bundle"
+            )
         self.threshold: Thresholds = recipe.validation.threshold if threshold is None else threshold
         self.batch = batch
         self.clean = check_steps(clean)
@@ -163,7 +163,7 @@ class Segmenter:
     def _at_wrist(self, scene: Scene, blend: Blend, hand: Hand | None = None) -> Answer:
         """The logits of a scene; with those of a closer look at the wrist in them, if that is wanted."""
         if self._wrist and (hand := hand or self._hand(blend)):
-            rectangle = hand.rectangle(scene.rectangle.degrees, _WRIST_MARGIN, _WRIST)
+            rectangle = wrist_of(hand, scene.rectangle.degrees)
             close = replace(scene, rectangle=rectangle.within(*scene.picture.shape))
             self._wrist.look([close], [blend], fading=True)
         return blend.grid, blend.logits()

@@ -69,7 +69,7 @@ class TrainingSet(Dataset[Any]):
         # Where there are fewer cases than go into a step, a pass takes some of them twice.
         index = int(self._rng(_ORDER, which).permutation(len(self.cases))[position % len(self.cases)])
         picture, outlines = self.cache.load(self.cases[index]), self._outlines_of(index)
-        if self.recipe.hand == "find":
+        if self.recipe.hand != "whole":
             rectangle = self._rectangle_of(index, picture)
             warp = draw_warp(rng, rectangle.height, rectangle.width, size, self.recipe.augment)
             warp = warp.after(rectangle.upright)
@@ -94,7 +94,9 @@ class TrainingSet(Dataset[Any]):
     def _rectangle_of(self, index: int, picture: Gray) -> Rectangle:
         """What prediction will look at of this picture, once it finds the hand."""
         if index not in self._rectangles:
-            self._rectangles[index] = rectangle_of(self._outlines_of(index), *picture.shape)
+            height, width = picture.shape
+            wrist = self.recipe.hand == "wrist"
+            self._rectangles[index] = rectangle_of(self._outlines_of(index), height, width, wrist=wrist)
         return self._rectangles[index]
 
     def _size(self, batch: int) -> int:

@@ -44,7 +44,7 @@ class Item:
     view: View
     truth: Packed
     areas: npt.NDArray[np.int64]
-    """Pixels of each bone in the truth, (29,)."""
+    """Pixels of each bone in the truth, (29,); of what lies in the view alone, where that is the wrist."""
 
 
 class ValidationSet(Dataset[Item]):
@@ -81,12 +81,14 @@ class ValidationSet(Dataset[Item]):
             picture = self.cache.load(case)
             height, width = picture.shape
             rectangle = Rectangle.whole(height, width)
-            if self.recipe.hand == "find":
-                rectangle = rectangle_of(Outlines.of(labels.by_bone()), height, width)
+            if self.recipe.hand != "whole":
+                outlines, wrist = Outlines.of(labels.by_bone()), self.recipe.hand == "wrist"
+                rectangle = rectangle_of(outlines, height, width, wrist=wrist)
             self._canvases[index] = (*self._see(picture, rectangle), (height, width))
         canvas, view, (height, width) = self._canvases[index]
         truth = labels.masks(height, width)
-        return Item(canvas, view, truth, _areas(truth))
+        counted = view.window.cut(truth) if self.recipe.hand == "wrist" else truth
+        return Item(canvas, view, truth, _areas(counted))
 
     def _see(self, picture: Gray, rectangle: Rectangle) -> tuple[Gray, View]:
         view = View.of(rectangle, picture.shape, self.recipe.input.size, self.recipe.network.stride)

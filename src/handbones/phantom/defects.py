@@ -57,15 +57,16 @@ def spotless(settings: PhantomSettings) -> PhantomSettings:
     return settings.model_copy(update={"things": nothing, "sesamoid_in_metacarpal": 1.0})
 
 
-def plant(orders: Sequence[Order], share: float, seed: int) -> None:
+def plant(orders: Sequence[Order], share: float, seed: int, *, labels_only: bool = False) -> None:
     """Spoil a share of the pictures of a collection that was written to order, all kinds in turn; lists them.
 
-    One person has one mistake at most. Kinds that need a test split are left out where there is none.
+    One person has one mistake at most. Kinds that need a test split are left out where there is none; with
+    `labels_only`, all that concern more than the labels of one picture.
     """
     rng = np.random.default_rng([seed, 0xDEFEC7])
     train = [order for order in rng.permutation(np.array(orders, object)) if order.split == "train"]
     test = [order for order in rng.permutation(np.array(orders, object)) if order.split == "test"]
-    kinds = [*SPOILERS, *_PLANTERS]
+    kinds = [*SPOILERS] if labels_only else [*SPOILERS, *_PLANTERS]
     kinds = [str(kind) for kind in rng.permutation([kind for kind in kinds if test or kind != "leak"])]
     wanted, turn = round(share * 2 * len(orders)), 0
     defects: list[Defect] = []

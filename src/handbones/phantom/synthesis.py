@@ -29,6 +29,7 @@ def synth(
     test_settings: PhantomSettings | None = None,
     test_labels: bool = False,
     defects: float = 0.0,
+    labels_only: bool = False,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> int:
@@ -36,8 +37,9 @@ def synth(
 
     The last `test_persons` (default: a quarter) go to the test split, whose labels are written to `test/outputs_json`
     only on request. `size` is the pictures' side in pixels. Into a share `defects` of the pictures known mistakes are
-    planted and listed in `defects.csv`; the others then show no foreign objects. `progress` is called with 1 after each
-    person. The same arguments give the same files. Raises `UsageError` for impossible numbers, `UserError` where
+    planted and listed in `defects.csv`; the others then show no foreign objects. With `labels_only`, they are mistakes
+    in labels of the training alone, and pictures stay as they are. `progress` is called with 1 after each person. The
+    same arguments give the same files. Raises `UsageError` for impossible numbers, `UserError` where
     nothing can be written.
     """
     test = round(persons / 4) if test_persons is None else test_persons
@@ -47,7 +49,7 @@ def synth(
         raise UsageError(f"--size {size}: pictures can be 64 to 8192 pixels a side")
     if not 0 <= defects <= 0.5:
         raise UsageError(f"--defects {defects}: give a share of the pictures from 0 to 0.5")
-    if defects:
+    if defects and not labels_only:
         settings, test_settings = spotless(settings), spotless(test_settings or settings)
     out = make_folder(out)
     orders = []
@@ -63,7 +65,7 @@ def synth(
             progress(1)
     write_metadata(out / "meta_data.xlsx", sorted(rows.items()))
     if defects:
-        plant(orders, defects, seed)
+        plant(orders, defects, seed, labels_only=labels_only)
     return 2 * persons
 
 

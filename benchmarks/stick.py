@@ -1,0 +1,265 @@
+"""The measuring stick: phantoms whose test differs from their training as the competition's does, and who does best.
+
+    python benchmarks/stick.py make FOLDER                                   # 160 people, once
+    python benchmarks/stick.py run FOLDER --minutes 45 --json stick.json     # the rows of the main table, one by one
+    python benchmarks/stick.py run FOLDER --rows 'ablation:*' --seeds 21 22 23 --json stick.json
+    python benchmarks/stick.py table stick.json
+
+120 people train, 11 % of their wrists bent, mistakes planted in 2 % of the labels; 40 people test, 57 % bent, labels
+exact and used for scoring alone. Each contestant has the same wall-clock time, all its validations in it, and trains
+on the same people (the fifth that ours validates on is kept from the others, too). Whole-image Dice at full size. What
+is in the JSON already is not trained again, and a training that was cut goes on.
+"""
+
+import argparse
+import fnmatch
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+from measuring import machine
+
+from handbones import Segmenter, load_recipe, open_collection
+from handbones.bundle import packaged_model
+from handbones.collection import Case, Collection
+from handbones.files import make_folder, write_text
+from handbones.folds import BENT_DEGREES
+from handbones.insight.evaluation import Evaluation, evaluate
+from handbones.labels import load_labels
+from handbones.phantom.settings import REALISTIC
+from handbones.phantom.synthesis import synth
+from handbones.sides import wrist_tilt
+
+SEED, TRAIN_PEOPLE, TEST_PEOPLE, SIZE = 7, 120, 40, 2048
+TRAIN_TILTED, TEST_TILTED, SPOILT_LABELS = 0.11, 0.57, 0.02
+HARD = ("Pisiform", "Trapezoid", "Trapezium")
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A script of `rivals.py`."""
+
+    script: str
+    weights: str = "none"
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A shipped recipe with changed fields; with `wrist`, part of the time goes into a second network for the wrist."""
+
+    recipe: str
+    settings: tuple[str, ...] = ()
+    init: bool = False
+    """Start from the packaged model."""
+    wrist: str | None = None
+    wrist_share: float = 0.4
+
+
+TILT = ("augment.wrist=50", "data.tilted=0.5", "validation.tilted=0.57")
+"""The measures against the shift."""
+
+ROWS: dict[str, Rival | Ours] = {
+    "document": Rival("fcn_resnet50"),
+    "document on Lite0": Rival("fcn_lite0", "imagenet"),
+    "plain U-Net": Rival("unet", "imagenet"),
+    "small from nothing": Ours("small", ("network.weights=none",)),
+    "small": Ours("small"),
+    "small, tilt": Ours("small", TILT),
+    "small, tilt, wrist": Ours("small", TILT, wrist="wrist"),
+    "packaged model, tilt": Ours("finetune", TILT, init=True),
+    # What each part brings: leave one out, or put one in.
+    "ablation: no ImageNet": Ours("small", (*TILT, "network.weights=none")),
+    "ablation: no geometry": Ours(
+        "small", (*TILT, "augment.rotate=0", "augment.scale=[1, 1]", "augment.shear=0", "augment.translate=0")
+    ),
+    "ablation: no flip": Ours("small", (*TILT, "augment.flip=0")),
+    "ablation: no gray changes": Ours(
+        "small", (*TILT, "augment.brightness=0", "augment.contrast=0", "augment.gamma=0", "augment.noise=0")
+    ),
+    "ablation: no averaging": Ours("small", (*TILT, "training.ema=null")),
+    "ablation: no Dice loss": Ours("small", (*TILT, "loss.dice=0")),
+    "ablation: stride 1": Ours("small", (*TILT, "network.stride=1")),
+    "ablation: no turned wrists": Ours("small", TILT[1:]),
+    "ablation: no sampling by tilt": Ours("small", (TILT[0], TILT[2])),
+    "ablation: no weighted validation": Ours("small", TILT[:2]),
+    "ablation: 256 px": Ours("small", (*TILT, "input.size=256")),
+    "ablation: 448 px": Ours("small", (*TILT, "input.size=448")),
+    "ablation: hand found": Ours("small", (*TILT, "input.hand=find", "input.train_sizes=[192, 256, 320]")),
+}
+"""Every contestant, by name."""
+
+GOALS = [
+    ("small from nothing", "document", "dice", 1 / 2),
+    ("small", "document on Lite0", "dice", 1 / 2),
+    ("small", "plain U-Net", "dice", 2 / 3),
+    ("small, tilt", "small", "bent", 2 / 3),
+    ("small, tilt, wrist", "small, tilt", "hard", 0.8),
+]
+"""Ours, against whom, which part of the score, and the highest ratio of errors that is good enough."""
+
+
+def make(folder: Path, train: int = TRAIN_PEOPLE, test: int = TEST_PEOPLE, size: int = SIZE) -> None:
+    """Write the stick; the same as `handbones synth` with the flags in docs/results.md."""
+    synth(
+        *(folder, train + test, SEED),
+        test_persons=test,
+        size=size,
+        settings=REALISTIC.with_tilted(TRAIN_TILTED),
+        test_settings=REALISTIC.with_tilted(TEST_TILTED),
+        test_labels=True,
+        defects=SPOILT_LABELS * train / (train + test),
+        labels_only=True,
+    )
+
+
+def digest(collection: Collection) -> str:
+    """Tells whether two sticks have the same labels."""
+    whole = hashlib.sha256()
+    for case in collection.cases:
+        whole.update(Path(str(case.labels)).read_bytes())
+    return whole.hexdigest()[:12]
+
+
+def contest(row: Rival | Ours, stick: Collection, folder: Path, minutes: float, seed: int) -> Evaluation:
+    """Train a contestant and score it on the people of the test."""
+    if isinstance(row, Rival):
+        return evaluate(_rival(row, stick, folder, minutes, seed), stick.test)
+    common = [f"training.seed={seed}", "training.loggers=[]", "training.epochs=null", "training.steps=null"]
+    share = row.wrist_share if row.wrist else 0.0
+    main = _fit(row.recipe, [*common, *row.settings], (1 - share) * minutes, folder, stick, init=row.init)
+    wrist = _fit(row.wrist, common, share * minutes, folder / "wrist", stick) if row.wrist else None
+    return evaluate(Segmenter(main, wrist_bundle=wrist), stick.test)
+
+
+def _rival(row: Rival, stick: Collection, folder: Path, minutes: float, seed: int) -> Segmenter:
+    from rivals import Document, PlainUnet  # torch is not needed for the table
+
+    rival = {
+        "fcn_resnet50": lambda: Document(row.weights),
+        "fcn_lite0": lambda: Document(row.weights, "lite0"),
+        "unet": lambda: PlainUnet(row.weights),
+    }[row.script]()
+    make_folder(folder)
+    steps = rival.train(_training_part(stick), minutes, seed, folder / "last.pt")
+    print(f"    {steps} steps", flush=True)
+    return rival
+
+
+def _training_part(stick: Collection) -> list[Case]:
+    """What our recipes train on, too: all but the first fold."""
+    from handbones.learning.run import Split
+
+    return list(Split.of(load_recipe("small"), stick).train)
+
+
+def _fit(recipe: str, settings: list[str], minutes: float, folder: Path, stick: Collection, init: bool = False) -> Path:
+    from handbones.learning.fit import fit
+
+    times = [f"training.minutes={minutes}", f"validation.minutes={minutes / 6}", "validation.epochs=null"]
+    outcome = fit(
+        load_recipe(recipe, [*settings, *times]),
+        folder,
+        stick,
+        init=packaged_model() if init else None,
+        resume=(folder / "last.ckpt").exists(),
+    )
+    print(f"    {outcome.state.step} steps, validation {outcome.state.best:.4f}", flush=True)
+    return outcome.bundle
+
+
+def summarise(evaluation: Evaluation) -> dict:
+    """Mean Dice: overall, of straight and bent wrists, of groups, of the three hardest carpals, of every bone."""
+    tilts = [wrist_tilt(load_labels(str(case.labels))) or 0.0 for case in evaluation.cases]
+    bent = np.abs(tilts) > BENT_DEGREES
+    parts = {"straight": ~bent, "bent": bent}
+    return {
+        "dice": evaluation.mean,
+        **{name: float(evaluation.dice[chosen].mean()) for name, chosen in parts.items() if chosen.any()},
+        **evaluation.by_group,
+        "hard": mean(evaluation.by_bone[bone] for bone in HARD),
+        "bones": evaluation.by_bone,
+        "pictures": {"straight": int((~bent).sum()), "bent": int(bent.sum())},
+    }
+
+
+def run(stick: Collection, names: list[str], seeds: list[int], minutes: float, runs: Path, path: Path) -> None:
+    """Train and score what is not in the JSON yet, which is written after each row."""
+    facts = {"stick": digest(stick), "minutes": minutes}
+    known = json.loads(path.read_text()) if path.exists() else {**facts, "rows": {}}
+    if any(known[name] != facts[name] for name in ("stick", "minutes")):
+        raise SystemExit(f"{path}: of another stick or time ({known['stick']}, {known['minutes']:g} minutes)")
+    for seed in seeds:
+        for name in names:
+            key = f"{name} #{seed}"
+            if key in known["rows"]:
+                continue
+            print(key, flush=True)
+            folder = runs / key.replace(": ", "-").replace(", ", "-").replace(" ", "-")
+            known["rows"][key] = summarise(contest(ROWS[name], stick, folder, minutes, seed)) | {"machine": machine()}
+            write_text(path, json.dumps(known, indent=1) + "\n")
+            print(f"    Dice {known['rows'][key]['dice']:.4f}", flush=True)
+
+
+def table(results: dict) -> None:
+    """Errors (1 - Dice) of every row, mean and range over its seeds, and the ratios that are asked for."""
+    parts = ("dice", "straight", "bent", "fingers", "carpals", "forearm", "hard")
+    by_name: dict[str, list[dict]] = defaultdict(list)
+    for key, row in results["rows"].items():
+        by_name[key.rpartition(" #")[0]].append(row)
+    machines = {_described(row["machine"]) for row in results["rows"].values()}
+    print(f"stick {results['stick']}, {results['minutes']:g} minutes each, on {' and '.join(sorted(machines))}")
+    print(f"{'error (1 - Dice)':34}" + "".join(f"{part:>10}" for part in parts) + "   seeds (range)")
+    for name, rows in by_name.items():
+        errors = "".join(f"{_error(rows, part):10.4f}" for part in parts)
+        spread = max(row["dice"] for row in rows) - min(row["dice"] for row in rows)
+        print(f"{name:34}{errors}   {len(rows)}" + (f" ({spread:.4f})" if len(rows) > 1 else ""))
+    for ours, theirs, part, goal in GOALS:
+        if ours in by_name and theirs in by_name:
+            ratio = _error(by_name[ours], part) / _error(by_name[theirs], part)
+            print(f"{ours} / {theirs}, {part}: {ratio:.3f} (at most {goal:.3f})")
+
+
+def _described(machine: dict) -> str:
+    return f"{machine['cores']} cores of {machine['processor']}" + (f" with {machine['gpu']}" if machine["gpu"] else "")
+
+
+def _error(rows: list[dict], part: str) -> float:
+    return 1 - mean(row[part] for row in rows) if all(part in row for row in rows) else float("nan")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    making = verbs.add_parser("make", help="write the stick")
+    making.add_argument("folder", type=Path)
+    making.add_argument("--persons", type=int, nargs=2, default=[TRAIN_PEOPLE, TEST_PEOPLE], metavar=("TRAIN", "TEST"))
+    making.add_argument("--size", type=int, default=SIZE, help="of the pictures, in pixels")
+    running = verbs.add_parser("run", help="train and score")
+    running.add_argument("folder", type=Path)
+    running.add_argument("--minutes", type=float, default=45.0)
+    running.add_argument(
+        "--rows", nargs="+", default=["[!a]*"], help="names or patterns; all but ablations unless given"
+    )
+    running.add_argument("--seeds", type=int, nargs="+", default=[21])
+    running.add_argument("--runs", type=Path, default=Path("runs/stick"), help="where the trainings are kept")
+    running.add_argument("--json", type=Path, default=Path("runs/stick.json"))
+    verbs.add_parser("table", help="print what is in a JSON").add_argument("json", type=Path)
+    options = parser.parse_args()
+    if options.verb == "make":
+        make(options.folder, *options.persons, options.size)
+        print(f"stick {digest(open_collection(options.folder))}: {options.folder}")
+        return
+    if options.verb == "run":
+        names = [name for name in ROWS if any(fnmatch.fnmatch(name, pattern) for pattern in options.rows)]
+        if not names:
+            raise SystemExit(f"--rows: there are {', '.join(ROWS)}")
+        run(open_collection(options.folder), names, options.seeds, options.minutes, options.runs, options.json)
+    table(json.loads(options.json.read_text()))
+
+
+if __name__ == "__main__":
+    main()
