@@ -228,6 +228,8 @@ def test_starts_from_a_bundle(run: tuple[Path, Outcome], drawn: Path, tmp_path: 
     old, new = (load_network(load_bundle(bundle)).body.state_dict() for bundle in (run[0], outcome.bundle))
     name = "segmentation_head.0.weight"
     torch.testing.assert_close(old[name], new[name], atol=1e-6, rtol=0)
+    first = next(csv.DictReader((tmp_path / "run" / "history.csv").open()))
+    assert first["step"] == "0" and float(first["dice"]) == pytest.approx(run[1].state.best, abs=1e-4)
     with pytest.raises(UserError, match="another network"):
         fit(tiny("network.stride=4"), tmp_path / "other", open_collection(drawn), init=run[0])
 

@@ -34,14 +34,20 @@ class Course(Callback):
         examiner: DataLoader[list[Item]],
         watch: Watch,
         world: World | None = None,
+        *,
+        learned: bool = False,
     ) -> None:
-        """`pass_steps` make a pass over the cases (0: there are none); `examiner` gives the validation pictures."""
+        """`pass_steps` make a pass over the cases (0: there are none); `examiner` gives the validation pictures.
+
+        `learned`: the network starts as a model, which what is learned has to surpass to be kept.
+        """
         self.recipe = recipe
         self.run = run
         self.pass_steps = pass_steps
         self.examiner = examiner
         self.watch = watch
         self.world = world or World()
+        self.learned = learned
         self.stop_asked = False
         """Somebody wants this process to stop; `interrupted` once all have agreed."""
         self.interrupted = False
@@ -94,6 +100,8 @@ class Course(Callback):
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self.step = trainer.global_step
         self._meter.restart()
+        if self.learned and self.step == 0:
+            self.run_validation(module)
         trainer.should_stop = self.progress() >= 1 or self._stale()  # a resume of a run that is over
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int) -> None:

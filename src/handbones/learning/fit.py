@@ -80,7 +80,7 @@ def fit(
     if not samples.pass_steps and not (training.steps or training.minutes):
         raise UsageError("phantoms have no epochs: set training.steps or training.minutes")
     examiner = validation_loader(ValidationSet(recipe, run.split.valid, cache), min(workers, 4), world)
-    course = Course(recipe, run, samples.pass_steps, examiner, watch, world)
+    course = Course(recipe, run, samples.pass_steps, examiner, watch, world, learned=bundle is not None)
     trainer = _trainer(recipe, out, course)
     device = trainer.strategy.root_device.type
     if device == "cpu":

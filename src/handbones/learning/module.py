@@ -61,6 +61,10 @@ class BoneModule(LightningModule):
         factor = rate(self.recipe.schedule, self.progress())
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.recipe.optimiser.lr * factor
+        if self.recipe.training.freeze_norm:
+            for layer in self.network.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
         if self.recipe.optimiser.clip is not None:  # Lightning's own clipping refuses fused optimisers
