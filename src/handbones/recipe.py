@@ -186,6 +186,9 @@ class TrainingSettings(Settings):
     channels_last: bool = setting(True, "memory layout of the network; faster nearly everywhere")
     compile: bool = setting(False, "torch.compile")
     ema: float | None = setting(None, "decay of averaged weights, which are then the model; null: none", gt=0, lt=1)
+    ema_rise: bool = setting(
+        True, "averaging begins with a low decay, which forgets random weights; off where the first weights are good"
+    )
     freeze_norm: bool = setting(False, "batch normalisation keeps the means and variances that it starts with")
     checkpoint_minutes: float = setting(5.0, "time between checkpoints to resume from", "minutes", gt=0)
     loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = setting(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from handbones.learning.dataset import Batch
 from handbones.learning.losses import SegmentationLoss
 from handbones.learning.networks import Network
-from handbones.recipe import Recipe, ScheduleSettings
+from handbones.recipe import Recipe, ScheduleSettings, TrainingSettings
 
 
 class BoneModule(LightningModule):
@@ -24,7 +24,7 @@ class BoneModule(LightningModule):
         self.recipe = recipe
         self.progress = progress
         self.loss = SegmentationLoss(recipe.loss)
-        self.average = Average(network, recipe.training.ema) if recipe.training.ema else None
+        self.average = Average(network, recipe.training) if recipe.training.ema else None
         if recipe.training.compile:
             network.compile()
 
@@ -80,18 +80,20 @@ class Average(nn.Module):
     """Exponential moving average of a network's weights and buffers.
 
     The decay rises with the number of steps n as (1 + n) / (10 + n) up to its value, so that the first, random
-    weights are soon forgotten.
+    weights are soon forgotten. Without that rise good first weights stay part of the average for long.
     """
 
-    def __init__(self, network: Network, decay: float) -> None:
+    def __init__(self, network: Network, settings: TrainingSettings) -> None:
         super().__init__()
+        assert settings.ema is not None
         self.network = copy.deepcopy(network).requires_grad_(False)
-        self.decay = decay
+        self.decay = settings.ema
+        self.rise = settings.ema_rise
 
     @torch.no_grad()
     def update(self, network: Network, step: int) -> None:
         """Move towards the weights that `network` has after `step` steps."""
-        weight = 1 - min(self.decay, (1 + step) / (10 + step))
+        weight = 1 - min(self.decay, (1 + step) / (10 + step) if self.rise else 1.0)
         own, new = self.network.state_dict(), network.state_dict()
         floats = [name for name, value in own.items() if value.is_floating_point()]
         torch._foreach_lerp_([own[name] for name in floats], [new[name] for name in floats], weight)
