@@ -170,9 +170,7 @@ class PlainUnet(Rival):
     def __init__(self, weights: str) -> None:
         super().__init__(weights)
         options = dict(encoder_weights(LITE, weights))
-        self.network = smp.Unet(
-            f"tu-{LITE}", encoder_weights="imagenet" if options else None, classes=len(BONES), **options
-        )
+        self.network = smp.Unet(f"tu-{LITE}", encoder_weights=True if options else None, classes=len(BONES), **options)
         self.bce, self.dice = nn.BCEWithLogitsLoss(), smp.losses.DiceLoss("multilabel")
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=self.RATE, weight_decay=1e-4)
         self.low_precision = self.device.type == "cuda"  # on processors it is slower: depthwise layers have no kernel

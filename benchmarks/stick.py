@@ -15,6 +15,7 @@ import argparse
 import fnmatch
 import hashlib
 import json
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,7 +199,7 @@ def run(stick: Collection, names: list[str], seeds: list[int], minutes: float, r
             if key in known["rows"]:
                 continue
             print(key, flush=True)
-            folder = runs / key.replace(": ", "-").replace(", ", "-").replace(" ", "-")
+            folder = runs / re.sub(r"\W+", "-", key)
             known["rows"][key] = summarise(contest(ROWS[name], stick, folder, minutes, seed)) | {"machine": machine()}
             write_text(path, json.dumps(known, indent=1) + "\n")
             print(f"    Dice {known['rows'][key]['dice']:.4f}", flush=True)

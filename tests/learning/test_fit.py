@@ -19,7 +19,8 @@ from handbones.collection import open_collection
 from handbones.errors import UsageError, UserError
 from handbones.learning.export import load_network
 from handbones.learning.fit import Outcome, fit
-from handbones.learning.networks import Network
+from handbones.learning.module import Average, BoneModule
+from handbones.learning.networks import Network, build_network
 from handbones.learning.watch import State, Watch
 from handbones.recipe import Recipe, load_recipe
 
@@ -248,3 +249,23 @@ def test_refusals_are_one_line(run: tuple[Path, Outcome], drawn: Path, tmp_path:
         fit(tiny(), tmp_path / "none")
     with pytest.raises(UserError, match="fewer folds"):
         fit(tiny("data.folds=4"), tmp_path / "none", collection)
+
+
+@pytest.mark.parametrize(("rise", "moved"), [(True, 9 / 11), (False, 0.1)])
+def test_an_average_that_does_not_rise_keeps_its_good_start(rise: bool, moved: float) -> None:
+    recipe = tiny("training.ema=0.9", f"training.ema_rise={str(rise).lower()}")
+    network = Network(torch.nn.Conv2d(1, 29, 1), recipe.network, recipe.input)
+    average = Average(network, recipe.training)
+    before = network.body.weight.clone()
+    torch.nn.init.zeros_(network.body.weight)
+    average.update(network, 1)
+    torch.testing.assert_close(average.network.body.weight, before * (1 - moved))
+
+
+def test_frozen_normalisation_keeps_its_statistics() -> None:
+    recipe = tiny("training.freeze_norm=true")
+    module = BoneModule(build_network(recipe, pretrained=False), recipe, lambda: 0.5).train()
+    module.freeze_norm()
+    before = {name: value.clone() for name, value in module.network.named_buffers()}
+    module.network(torch.randint(256, (2, 1, 64, 64), dtype=torch.uint8))
+    assert all(torch.equal(value, before[name]) for name, value in module.network.named_buffers())

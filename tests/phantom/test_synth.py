@@ -37,6 +37,23 @@ def test_labels_of_the_test_split_on_request(tmp_path: Path) -> None:
     assert all(case.labels is not None for case in open_collection(tmp_path).test)
 
 
+def test_mistakes_in_labels_alone_leave_pictures_and_test_as_they_are(tmp_path: Path) -> None:
+    for name, share in (("whole", 0.0), ("spoilt", 0.2)):
+        synth(
+            *(tmp_path / name, 5, 3),
+            test_persons=2,
+            size=64,
+            test_labels=True,
+            workers=1,
+            defects=share,
+            labels_only=True,
+        )
+    whole, spoilt = (open_collection(tmp_path / name).cases for name in ("whole", "spoilt"))
+    assert [case.image.read_bytes() for case in whole] == [case.image.read_bytes() for case in spoilt]
+    changed = [b for a, b in zip(whole, spoilt, strict=True) if a.labels.read_bytes() != b.labels.read_bytes()]
+    assert len(changed) == 2 and all(case.split == "train" for case in changed)
+
+
 def test_impossible_requests_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--test-persons 5"):
         synth(tmp_path, 4, seed=0, test_persons=5)

@@ -62,9 +62,13 @@ class BoneModule(LightningModule):
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.recipe.optimiser.lr * factor
         if self.recipe.training.freeze_norm:
-            for layer in self.network.modules():
-                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                    layer.eval()
+            self.freeze_norm()
+
+    def freeze_norm(self) -> None:
+        """Have batch normalisation use the statistics that it has, and keep them."""
+        for layer in self.network.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.eval()
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
         if self.recipe.optimiser.clip is not None:  # Lightning's own clipping refuses fused optimisers
