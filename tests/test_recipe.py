@@ -68,6 +68,7 @@ def test_overrides_are_yaml() -> None:
         ("data.fold=5", "fold 5 does not exist"),
         ("input.size=100", "multiple of 32"),
         ("augment.scale=[2, 1]", "scale needs 0 < low <= high"),
+        ("augment.wrist_tilt=[50, 30]", "wrist_tilt needs -60 <= low <= high <= 60"),
         ("training.minutes=null", "no budget"),
         ("phantoms.profile=wilder", "there are the presets"),
         ("network.decoder=vnet", "network.decoder"),

@@ -27,6 +27,7 @@ __all__ = [
     "detect_side",
     "open_collection",
     "side_of",
+    "tilt_of",
     "wrist_tilt",
     "write_metadata",
 ]
@@ -142,6 +143,11 @@ def side_of(case: Case) -> Side | None:
         return case.side
     side = side_from_labels(load_labels(case.labels)) if case.labels else None
     return side or detect_side(load_radiograph(case.image).to_uint8())
+
+
+def tilt_of(case: Case) -> float | None:
+    """The tilt of the wrist as the labels have it, in degrees, see `wrist_tilt`; None where they do not tell."""
+    return wrist_tilt(load_labels(case.labels)) if case.labels else None
 
 
 def _find(root: Path) -> Iterator[_Pair]:

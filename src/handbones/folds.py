@@ -7,10 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from handbones.collection import Case, side_of
+from handbones.collection import Case, side_of, tilt_of
 from handbones.errors import UsageError, UserError
-from handbones.labels import load_labels
-from handbones.sides import wrist_tilt
 
 Stratify = Literal["none", "tilt", "side"]
 Indices = npt.NDArray[np.int64]
@@ -56,6 +54,12 @@ def refuse_shared_people(train: Sequence[Case], valid: Sequence[Case]) -> None:
         raise UserError(f"training and validation share people ({names}): split by person")
 
 
+def bent(cases: Sequence[Case]) -> npt.NDArray[np.bool_]:
+    """(n,) whether each wrist counts as bent by its labels; one whose tilt is not known counts as straight."""
+    tilts = [tilt_of(case) for case in cases]
+    return np.array([tilt is not None and abs(tilt) > BENT_DEGREES for tilt in tilts], bool)
+
+
 def _strata(cases: Sequence[Case], stratify: Stratify) -> list[str]:
     if stratify == "side":
         return [side_of(case) or "unknown" for case in cases]
@@ -67,7 +71,7 @@ def _strata(cases: Sequence[Case], stratify: Stratify) -> list[str]:
 
 
 def _bend(case: Case) -> str:
-    tilt = wrist_tilt(load_labels(case.labels)) if case.labels else None
+    tilt = tilt_of(case)
     if tilt is None:
         return "unknown"
     return "bent" if abs(tilt) > BENT_DEGREES else "straight"

@@ -96,6 +96,13 @@ class AugmentSettings(Settings):
     elastic: float = setting(0.0, "largest shift of a smooth bend, along x and y", "share of the side", ge=0, le=0.04)
     zoom: Share = setting(0.0, "probability to show a square window of the picture instead of all", "probability")
     zoom_window: tuple[Share, Share] = setting((0.5, 1.0), "range of that window's side", "share of the side")
+    wrist: Share = setting(
+        0.0, "probability to turn the hand against the forearm, about the wrist, to another tilt", "probability"
+    )
+    wrist_tilt: tuple[float, float] = setting(
+        (30.0, 50.0), "range of that tilt, -60 to 60; positive towards the little finger", "degrees"
+    )
+    wrist_turn: float = setting(40.0, "largest such turn either way", "degrees", gt=0, le=60)
     brightness: Share = setting(0.0, "largest shift of the gray values either way", "share of the range")
     contrast: Share = setting(0.0, "largest change of the contrast either way", "share")
     gamma: float = setting(0.0, "largest doubling or halving of gamma", "octaves", ge=0, le=3)
@@ -116,6 +123,8 @@ class AugmentSettings(Settings):
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise ValueError(f"{name} needs 0 < low <= high, got [{low}, {high}]")
+        if not -60 <= self.wrist_tilt[0] <= self.wrist_tilt[1] <= 60:
+            raise ValueError(f"wrist_tilt needs -60 <= low <= high <= 60, got {list(self.wrist_tilt)}")
         return self
 
 
@@ -212,6 +221,10 @@ class ValidationSettings(Settings):
     batch: int = setting(8, "pictures that go through the network at once", "pictures", ge=1)
     threshold: float = setting(0.5, "a pixel belongs to a bone above this", "probability", gt=0, lt=1)
     limit: int | None = setting(None, "validate on the first so many cases only", "cases", ge=1)
+    tilted: float | None = setting(
+        None, "weight of the bent wrists in the Dice that picks the best model; null: as many as there are", "share",
+        gt=0, lt=1,
+    )  # fmt: skip
 
 
 class DataSettings(Settings):
@@ -220,6 +233,9 @@ class DataSettings(Settings):
     folds: int = setting(5, "parts that the people are dealt into", "folds", ge=2, le=100)
     fold: int = setting(0, "the part that validates", ge=0)
     stratify: Literal["none", "tilt", "side"] = setting("none", "what the folds have equal shares of")
+    tilted: float | None = setting(
+        None, "part of the samples that have a bent wrist; null: as the cases come", "share", gt=0, lt=1
+    )
     cache: bool = setting(True, "keep decoded pictures on disk while it trains")
     cache_folder: str | None = setting(
         None, "where; it is kept, for other runs too; null: in the run, until it is over"

@@ -1,6 +1,7 @@
 """Which hand it is and how far the wrist is bent: from the name, the labels or the picture."""
 
 import re
+from dataclasses import dataclass
 from typing import Literal
 
 import cv2
@@ -109,12 +110,27 @@ def _darkest_of_three(pixels: npt.NDArray[np.generic]) -> float:
     return float(low[best]) * 256 / bins
 
 
-def wrist_tilt(labels: Labels) -> float | None:
-    """Degrees from the axis of the forearm to that of metacarpal 3, positive towards the little finger.
+@dataclass(frozen=True)
+class Wrist:
+    """How hand and forearm lie to each other; vectors point towards the fingers and have length 1."""
 
-    None where the middle metacarpal, the forearm or the fingers that tell the side are missing.
-    """
-    metacarpal = _centre(labels, "finger-11")
+    forearm: Vector
+    """Along the forearm."""
+    hand: Vector
+    """Along metacarpal 3."""
+    little: Literal[-1, 1]
+    """1 where a turn of the hand from x to y, clockwise on the screen, leads to the little finger's side, else -1."""
+
+    @property
+    def tilt(self) -> float:
+        """Degrees from the forearm to the hand, positive towards the little finger."""
+        angle = np.degrees(np.arctan2(_cross(self.forearm, self.hand), self.forearm @ self.hand))
+        return float(self.little * angle)
+
+
+def wrist_of(labels: Labels) -> Wrist | None:
+    """None where the middle metacarpal, the forearm or the fingers that tell the side are missing."""
+    metacarpal = centre_of(labels, "finger-11")
     across = _across(labels)
     bones = [bone for bone in ("Radius", "Ulna") if bone in labels.polygons]
     if metacarpal is None or across is None or not bones:
@@ -123,21 +139,32 @@ def wrist_tilt(labels: Labels) -> float | None:
     for bone in bones:
         towards_hand = metacarpal - _centroid(_largest(labels, bone))
         forearm += _axis(_largest(labels, bone), towards_hand)
+    length = float(np.hypot(*forearm))
+    if length < 1e-9:
+        return None
     hand = _axis(_largest(labels, "finger-11"), forearm)
-    angle = np.degrees(np.arctan2(_cross(forearm, hand), forearm @ hand))
-    return float(angle if _cross(forearm, across) > 0 else -angle)
+    return Wrist(forearm / length, hand, 1 if _cross(forearm, across) > 0 else -1)
+
+
+def wrist_tilt(labels: Labels) -> float | None:
+    """Degrees from the axis of the forearm to that of metacarpal 3, positive towards the little finger.
+
+    None where the middle metacarpal, the forearm or the fingers that tell the side are missing.
+    """
+    wrist = wrist_of(labels)
+    return None if wrist is None else wrist.tilt
 
 
 def _upwards(labels: Labels) -> Vector | None:
     """From the wrist or the forearm to the metacarpals and fingers."""
-    fingers = [_centre(labels, bone.label) for bone in ANATOMY if bone.group == "fingers" and bone.digit != 1]
-    others = [_centre(labels, bone.label) for bone in ANATOMY if bone.group != "fingers"]
+    fingers = [centre_of(labels, bone.label) for bone in ANATOMY if bone.group == "fingers" and bone.digit != 1]
+    others = [centre_of(labels, bone.label) for bone in ANATOMY if bone.group != "fingers"]
     return _difference(fingers, others)
 
 
 def _across(labels: Labels) -> Vector | None:
     """From the thumb (or the index finger) to the little (or the ring) finger."""
-    digits = {digit: [_centre(labels, b.label) for b in ANATOMY if b.digit == digit] for digit in (1, 2, 4, 5)}
+    digits = {digit: [centre_of(labels, b.label) for b in ANATOMY if b.digit == digit] for digit in (1, 2, 4, 5)}
     for thumb_side, little_side in ((1, 5), (2, 5), (1, 4), (2, 4)):
         difference = _difference(digits[little_side], digits[thumb_side])
         if difference is not None:
@@ -153,7 +180,8 @@ def _difference(ends: list[Vector | None], starts: list[Vector | None]) -> Vecto
     return difference
 
 
-def _centre(labels: Labels, bone: str) -> Vector | None:
+def centre_of(labels: Labels, bone: str) -> Vector | None:
+    """The middle (x, y) of a bone's largest outline, if there is one."""
     return _centroid(_largest(labels, bone)) if bone in labels.polygons else None
 
 

@@ -33,6 +33,9 @@ def test_scores_and_files(bundle: Path, drawn: Path, tmp_path: Path) -> None:
     assert summary["mean_dice"] == pytest.approx(np.mean([float(row["dice"]) for row in rows]), abs=1e-5)
     assert list(summary["bones"]) == list(BONES)
     assert (summary["images"], summary["people"]) == (6, 3)
+    wrists = summary["wrists"]
+    assert sum(part["images"] for part in wrists.values()) == 6
+    assert sum(p["images"] * p["mean_dice"] for p in wrists.values()) / 6 == pytest.approx(evaluation.mean, abs=1e-4)
     assert list(summary["groups"]) == ["fingers", "carpals", "forearm"]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from handbones.anatomy import INDEX
 from handbones.collection import open_collection
+from handbones.errors import UserError
 from handbones.labels import unpack
 from handbones.learning.cache import PictureCache
 from handbones.learning.dataset import Serials, TrainingSet, draw_phantom
@@ -74,6 +75,20 @@ def test_patches_train_and_sizes_stay(drawn: Path) -> None:
     assert all((s["masks"] & carpals).any() for s in samples)
     wanted = recipe("patches.size=64", "input.size=128", "phantoms.profile=clean")
     assert TrainingSet(wanted, [], PictureCache(None))[3]["pictures"].shape == (1, 64, 64)
+
+
+def test_bent_wrists_come_as_often_as_asked(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = open_collection(drawn).labelled
+    monkeypatch.setattr("handbones.learning.dataset.bent", lambda some: np.arange(len(some)) == 4)
+    dataset = TrainingSet(recipe("data.tilted=0.6"), cases, PictureCache(None))
+    drawn_cases = [dataset._index(serial) for serial in range(600)]
+    assert 0.57 < np.mean(np.array(drawn_cases) == 4) < 0.63
+    assert set(drawn_cases) == set(range(6))
+    again = TrainingSet(recipe("data.tilted=0.6"), cases, PictureCache(None))
+    assert [again._index(serial) for serial in range(300, 600)] == drawn_cases[300:]  # as after a resume
+    monkeypatch.setattr("handbones.learning.dataset.bent", lambda some: np.zeros(len(some), bool))
+    with pytest.raises(UserError, match=r"data\.tilted=0\.6: no bent wrists"):
+        TrainingSet(recipe("data.tilted=0.6"), cases, PictureCache(None))
 
 
 def test_serials_resume_and_shard() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+import numpy as np
 import torch
 
 from drawn import write_collection
@@ -144,6 +145,22 @@ def test_patience_ends_a_training_that_learns_no_more(drawn: Path, tmp_path: Pat
     assert max(dices) == dices[-3]
     again = fit(recipe, tmp_path / "run", open_collection(drawn), resume=True)
     assert again.state.step == outcome.state.step
+
+
+@pytest.mark.usefixtures("no_export")
+def test_the_best_model_is_the_one_for_the_tilt_of_the_test(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handbones.learning.validation.bent", lambda cases: np.arange(len(cases)) == 0)
+    settings = ("validation.tilted=0.9", "validation.steps=1", "network.head_bias=0", "augment.wrist=0.5")
+    outcome = fit(tiny(*settings), tmp_path / "run", open_collection(drawn))
+    rows = list(csv.DictReader((tmp_path / "run" / "history.csv").open()))
+    for row in rows:
+        assert float(row["dice"]) == pytest.approx(0.9 * float(row["dice_bent"]) + 0.1 * float(row["dice_straight"]))
+    assert max(float(row["dice"]) for row in rows) == outcome.state.best
+    scores = load_bundle(outcome.bundle).card["scores"]
+    assert scores["dice_weighed"] == pytest.approx(outcome.state.best, abs=1e-5)
+    assert scores["dice"] == scores["dice_plain"]
 
 
 def test_tensorboard_has_the_course(run: tuple[Path, Outcome]) -> None:

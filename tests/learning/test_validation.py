@@ -11,9 +11,10 @@ import torch
 from torch.nn import functional
 
 from handbones.collection import open_collection
+from handbones.errors import UsageError, UserError
 from handbones.inference.view import Rectangle, View
 from handbones.learning.cache import PictureCache
-from handbones.learning.validation import Item, ValidationSet, score, validate, validation_loader
+from handbones.learning.validation import ByTilt, Item, ValidationSet, score, validate, validation_loader
 from handbones.metric import dice
 from handbones.recipe import load_recipe
 
@@ -58,3 +59,20 @@ def test_phantoms_validate_where_there_are_no_cases() -> None:
     assert len(dataset) == 2
     assert dataset[1].truth.shape == (128, 128)
     assert dataset[1] is dataset[1]
+
+
+def test_bent_wrists_weigh_what_is_asked(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load_recipe("small", ["validation.tilted=0.75", "validation.limit=4"])
+    cases = open_collection(drawn).labelled
+    monkeypatch.setattr("handbones.learning.validation.bent", lambda some: np.arange(len(some)) == 1)
+    by_tilt = ByTilt.of(recipe, cases)
+    assert by_tilt is not None
+    scores = np.tile(np.array([[0.8], [0.4], [0.9], [0.7]]), 29)
+    np.testing.assert_allclose(by_tilt.mean(scores), 0.75 * 0.4 + 0.25 * 0.8)
+    assert by_tilt.figures(scores) == pytest.approx({"dice_plain": 0.7, "dice_bent": 0.4, "dice_straight": 0.8})
+    assert ByTilt.of(load_recipe("small"), cases) is None
+    monkeypatch.setattr("handbones.learning.validation.bent", lambda some: np.zeros(len(some), bool))
+    with pytest.raises(UserError, match=r"no bent wrists.*data\.stratify=tilt"):
+        ByTilt.of(recipe, cases)
+    with pytest.raises(UsageError, match="phantoms validate here"):
+        ByTilt.of(recipe, [])

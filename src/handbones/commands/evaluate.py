@@ -84,4 +84,6 @@ def show(evaluation: Evaluation) -> None:
         print(f"{bone.label:12} {evaluation.by_bone[bone.label]:.4f}  {bone.name}")
     for group, value in evaluation.by_group.items():
         print(f"{group:12} {value:.4f}")
+    for kind, own in evaluation.wrists.items():
+        print(f"{kind:12} {evaluation.dice[own].mean():.4f}  wrists of {own.sum()} pictures")
     print(f"{'mean':12} {evaluation.mean:.4f}  {len(evaluation.cases)} pictures")

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES, GROUPS
-from handbones.collection import Case
+from handbones.collection import Case, tilt_of
 from handbones.errors import UserError
 from handbones.files import write_text
+from handbones.folds import BENT_DEGREES
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter
 from handbones.labels import load_labels
@@ -52,6 +54,18 @@ class Evaluation:
         """Mean of each picture over the bones, by file name."""
         return {case.name: float(row.mean()) for case, row in zip(self.cases, self.dice, strict=True)}
 
+    @cached_property
+    def tilt(self) -> npt.NDArray[np.float64]:
+        """(pictures,) of the wrists, in degrees, by their labels; NaN where these do not tell."""
+        tilts = [tilt_of(case) for case in self.cases]
+        return np.array([np.nan if tilt is None else tilt for tilt in tilts], np.float64)
+
+    @property
+    def wrists(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """(pictures,) which of them are bent, and which straight; a kind that is not there is left out."""
+        kinds = {"bent": np.abs(self.tilt) > BENT_DEGREES, "straight": np.abs(self.tilt) <= BENT_DEGREES}
+        return {kind: own for kind, own in kinds.items() if own.any()}
+
     def summary(self) -> dict[str, Any]:
         """All means, rounded to a hundred-thousandth."""
         return {
@@ -59,6 +73,10 @@ class Evaluation:
             "images": len(self.cases),
             "people": len({case.person for case in self.cases}),
             "groups": _rounded(self.by_group),
+            "wrists": {
+                kind: {"images": int(own.sum()), "mean_dice": round(float(self.dice[own].mean()), 5)}
+                for kind, own in self.wrists.items()
+            },
             "bones": _rounded(self.by_bone),
             "pictures": _rounded(self.by_picture),
         }

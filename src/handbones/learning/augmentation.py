@@ -7,6 +7,7 @@ from handbones.anatomy import ANATOMY
 from handbones.labels import Packed
 from handbones.learning.gray import change_gray, collimate
 from handbones.learning.warp import Bend, Gray, Matrix, Warp, resizing
+from handbones.learning.wrist import Hinge, Turn
 from handbones.raster import Outlines
 from handbones.recipe import AugmentSettings, PatchSettings
 
@@ -16,14 +17,29 @@ _CELLS = 5
 """Cells of a bend along a side: coarse enough to bend bones instead of crumpling them."""
 
 
-def draw_warp(rng: np.random.Generator, height: float, width: float, size: int, settings: AugmentSettings) -> Warp:
+def draw_warp(
+    rng: np.random.Generator,
+    height: float,
+    width: float,
+    size: int,
+    settings: AugmentSettings,
+    *,
+    hinge: Hinge | None = None,
+    onto: Matrix | None = None,
+) -> Warp:
     """A random warp of a picture (height, width) onto a canvas of size x size.
 
-    Without augmentation the picture's longest side fills the canvas and the rest of it, at the right or the bottom,
-    stays black, exactly as at prediction.
+    `hinge` is the wrist of the hand in it; without one, the hand is not turned against the forearm. `onto` maps the
+    pixels that there are onto that picture, if it is a part of them. Without augmentation the picture's longest side
+    fills the canvas and the rest of it, at the right or the bottom, stays black, exactly as at prediction.
     """
     longest = max(height, width)
     matrix = resizing(longest, longest, size, size)
+    if onto is not None:
+        matrix = matrix @ onto
+    turn = _turn(rng, settings, hinge) if settings.wrist else None
+    if turn is not None and hinge is not None:
+        matrix = matrix @ _shift(hinge.back_to_middle(turn))
     if rng.random() < settings.zoom:
         matrix = _zoom(rng, height, width, size, settings.zoom_window) @ matrix
     centre = size * np.array([width, height]) / (2 * longest) - 0.5
@@ -34,7 +50,7 @@ def draw_warp(rng: np.random.Generator, height: float, width: float, size: int, 
         tilt[2, :2] = rng.uniform(-1, 1, 2) * settings.perspective / size
         matrix = _shift(centre) @ tilt @ _shift(-centre) @ matrix
     bend = Bend.draw(rng, settings.elastic * size, _CELLS, size) if settings.elastic else None
-    return Warp(matrix, size, size, bend)
+    return Warp(matrix, size, size, bend, turn=turn)
 
 
 def draw_patch(rng: np.random.Generator, warp: Warp, outlines: Outlines, settings: PatchSettings) -> Warp:
@@ -84,6 +100,12 @@ def _shift(by: npt.NDArray[np.float64]) -> Matrix:
     matrix = np.eye(3)
     matrix[:2, 2] = by
     return matrix
+
+
+def _turn(rng: np.random.Generator, settings: AugmentSettings, hinge: Hinge | None) -> Turn | None:
+    """The hand turned about the wrist, if it is its turn."""
+    chosen, tilt = rng.random() < settings.wrist, rng.uniform(*settings.wrist_tilt)
+    return hinge.bend_to(tilt, settings.wrist_turn) if chosen and hinge is not None else None
 
 
 def _shape(rng: np.random.Generator, settings: AugmentSettings) -> Matrix:

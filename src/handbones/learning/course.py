@@ -14,7 +14,7 @@ from handbones.anatomy import ANATOMY, BONES, GROUPS
 from handbones.errors import UserError
 from handbones.learning.module import BoneModule
 from handbones.learning.run import Run
-from handbones.learning.validation import Item, validate
+from handbones.learning.validation import ByTilt, Item, validate
 from handbones.learning.watch import State, Watch
 from handbones.learning.world import World
 from handbones.recipe import Recipe
@@ -34,12 +34,14 @@ class Course(Callback):
         examiner: DataLoader[list[Item]],
         watch: Watch,
         world: World | None = None,
+        by_tilt: ByTilt | None = None,
         *,
         learned: bool = False,
     ) -> None:
         """`pass_steps` make a pass over the cases (0: there are none); `examiner` gives the validation pictures.
 
-        `learned`: the network starts as a model, which what is learned has to surpass to be kept.
+        `by_tilt`: how these are weighed, if not all alike. `learned`: the network starts as a model, which what is
+        learned has to surpass to be kept.
         """
         self.recipe = recipe
         self.run = run
@@ -48,6 +50,7 @@ class Course(Callback):
         self.watch = watch
         self.world = world or World()
         self.learned = learned
+        self.by_tilt = by_tilt
         self.stop_asked = False
         """Somebody wants this process to stop; `interrupted` once all have agreed."""
         self.interrupted = False
@@ -139,22 +142,24 @@ class Course(Callback):
         self.validating = True
         scores = validate(module.predict, self.examiner, self.recipe.validation.threshold, self.world)
         self.validating = False
-        self._dice = float(scores.mean())
+        means = scores.mean(axis=0) if self.by_tilt is None else self.by_tilt.mean(scores)
+        parts = {} if self.by_tilt is None else self.by_tilt.figures(scores)
+        self._dice = float(scores.mean() if self.by_tilt is None else means.mean())
         better = not self._dice <= self._best
         self._best = self._dice if better else self._best
         self._validated = (self.step, self.seconds)
         state = self.state()
-        self.history.append(asdict(state))
-        bones = dict(zip(BONES, scores.mean(axis=0).tolist(), strict=True))
+        self.history.append({**asdict(state), **parts})
+        bones = dict(zip(BONES, means.tolist(), strict=True))
         if self.world.writes:
             if better:
-                self.run.keep(module.model, state, scores)
+                self.run.keep(module.model, state, scores, parts and {"dice_weighed": self._dice, **parts})
             self.run.write_history(self.history)
         self.watch.validated(state, bones)
         groups: dict[str, Any] = {
             name: np.mean([bones[bone.label] for bone in ANATOMY if bone.group == name]) for name in GROUPS
         }
-        self._log(module.trainer, {"dice": self._dice, **_under("dice", groups), **_under("bone", bones)})
+        self._log(module.trainer, {"dice": self._dice, **parts, **_under("dice", groups), **_under("bone", bones)})
         if self._stale():
             self.watch.said(f"no better Dice in {self.recipe.training.patience} validations: the training ends")
         self._meter.restart()

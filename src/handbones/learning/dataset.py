@@ -18,11 +18,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from handbones.collection import Case
+from handbones.errors import UserError
+from handbones.folds import bent
 from handbones.inference.search import rectangle_of
 from handbones.inference.view import Rectangle
 from handbones.labels import Packed, grow, load_labels, rasterise
 from handbones.learning.augmentation import Gray, change_gray, collimate, cut_patch, draw_patch, draw_warp
 from handbones.learning.cache import PictureCache
+from handbones.learning.wrist import Hinge
 from handbones.phantom.settings import PRESETS
 from handbones.raster import Outlines
 from handbones.recipe import Recipe
@@ -50,7 +53,8 @@ class TrainingSet(Dataset[Any]):
         self.pass_steps = max(1, len(cases) // step_samples) if cases else 0
         """Steps of the optimiser that make a pass over the cases; a remainder is left out, another in each pass."""
         self.pass_samples = self.pass_steps * step_samples
-        self._outlines: dict[int, Outlines] = {}
+        self._heaps = _heaps(cases, recipe.data.tilted)
+        self._drawn: dict[int, tuple[Outlines, Hinge | None]] = {}
         self._rectangles: dict[int, Rectangle] = {}
 
     def __getitem__(self, serial: int) -> dict[str, npt.NDArray[Any]]:
@@ -65,38 +69,50 @@ class TrainingSet(Dataset[Any]):
         return {"pictures": picture[None], "masks": masks.view(np.int32)}
 
     def _case(self, rng: np.random.Generator, serial: int, size: int) -> tuple[Gray, Packed]:
-        which, position = divmod(serial, self.pass_samples)
-        # Where there are fewer cases than go into a step, a pass takes some of them twice.
-        index = int(self._rng(_ORDER, which).permutation(len(self.cases))[position % len(self.cases)])
-        picture, outlines = self.cache.load(self.cases[index]), self._outlines_of(index)
+        index = self._index(serial)
+        picture, (outlines, hinge) = self.cache.load(self.cases[index]), self._labels_of(index)
         if self.recipe.hand != "whole":
-            rectangle = self._rectangle_of(index, picture)
-            warp = draw_warp(rng, rectangle.height, rectangle.width, size, self.recipe.augment)
-            warp = warp.after(rectangle.upright)
+            part = self._rectangle_of(index, picture)
+            height, width, onto = part.height, part.width, part.upright
         else:
-            height, width = picture.shape
-            warp = draw_warp(rng, height, width, size, self.recipe.augment)
+            (height, width), onto = picture.shape, None
+        warp = draw_warp(rng, height, width, size, self.recipe.augment, hinge=hinge, onto=onto)
         if self.recipe.patches.size is not None:
             warp = draw_patch(rng, warp, outlines, self.recipe.patches)
         masks = rasterise(warp.outlines(outlines), warp.height, warp.width)
         picture = change_gray(rng, warp.pixels(picture), self.recipe.augment)
         return collimate(rng, picture, masks, self.recipe.augment)
 
-    def _outlines_of(self, index: int) -> Outlines:
-        """Polygons whose rasterising equals the competition's masks, at the picture's and any other size."""
-        if index not in self._outlines:
-            labels = self.cases[index].labels
-            assert labels is not None
-            polygons = load_labels(labels).by_bone()
-            self._outlines[index] = Outlines.of([[grow(polygon) for polygon in bone] for bone in polygons])
-        return self._outlines[index]
+    def _index(self, serial: int) -> int:
+        """The case of a sample: each once in a pass, in a new order; with `data.tilted` as often as its heap allows."""
+        which, position = divmod(serial, self.pass_samples)
+        rng = self._rng(_ORDER, which)
+        if not self._heaps:
+            # Where there are fewer cases than go into a step, a pass takes some of them twice.
+            return int(rng.permutation(len(self.cases))[position % len(self.cases)])
+        shares = np.array([share for share, _ in self._heaps])
+        ends = np.floor(np.cumsum(shares) * self.pass_samples + rng.random()).astype(int)
+        ends[-1] = self.pass_samples
+        counts = np.diff(ends, prepend=0)
+        taken = [np.resize(rng.permutation(heap), n) for n, (_, heap) in zip(counts, self._heaps, strict=True)]
+        return int(rng.permutation(np.concatenate(taken))[position])
+
+    def _labels_of(self, index: int) -> tuple[Outlines, Hinge | None]:
+        """Polygons whose rasterising equals the competition's masks, at the picture's and any other size; the wrist."""
+        if index not in self._drawn:
+            path = self.cases[index].labels
+            assert path is not None
+            labels = load_labels(path)
+            outlines = Outlines.of([[grow(polygon) for polygon in bone] for bone in labels.by_bone()])
+            self._drawn[index] = outlines, Hinge.of(labels) if self.recipe.augment.wrist else None
+        return self._drawn[index]
 
     def _rectangle_of(self, index: int, picture: Gray) -> Rectangle:
         """What prediction will look at of this picture, once it finds the hand."""
         if index not in self._rectangles:
             height, width = picture.shape
             wrist = self.recipe.hand == "wrist"
-            self._rectangles[index] = rectangle_of(self._outlines_of(index), height, width, wrist=wrist)
+            self._rectangles[index] = rectangle_of(self._labels_of(index)[0], height, width, wrist=wrist)
         return self._rectangles[index]
 
     def _size(self, batch: int) -> int:
@@ -105,6 +121,20 @@ class TrainingSet(Dataset[Any]):
 
     def _rng(self, stream: int, number: int) -> np.random.Generator:
         return np.random.default_rng((self.recipe.training.seed, stream, number))
+
+
+def _heaps(cases: Sequence[Case], tilted: float | None) -> list[tuple[float, npt.NDArray[np.intp]]]:
+    """Bent and straight wrists among the cases, each with its share of the samples; none where cases come as they are.
+
+    Raises `UserError` where one of the two is not there.
+    """
+    if tilted is None or not cases:
+        return []
+    there = bent(cases)
+    if there.all() or not there.any():
+        kind = "straight" if there.all() else "bent"
+        raise UserError(f"data.tilted={tilted:g}: no {kind} wrists among the training cases: set it to null")
+    return [(tilted, np.flatnonzero(there)), (1 - tilted, np.flatnonzero(~there))]
 
 
 class Serials(Sampler[list[int]]):

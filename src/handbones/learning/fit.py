@@ -25,7 +25,7 @@ from handbones.learning.module import BoneModule
 from handbones.learning.networks import build_network, count_parameters
 from handbones.learning.run import Run, Split
 from handbones.learning.tracking import build_loggers
-from handbones.learning.validation import ValidationSet, validation_loader
+from handbones.learning.validation import ByTilt, ValidationSet, validation_loader
 from handbones.learning.watch import State, Watch
 from handbones.learning.world import World
 from handbones.recipe import Recipe, inherit, load_recipe
@@ -80,7 +80,8 @@ def fit(
     if not samples.pass_steps and not (training.steps or training.minutes):
         raise UsageError("phantoms have no epochs: set training.steps or training.minutes")
     examiner = validation_loader(ValidationSet(recipe, run.split.valid, cache), min(workers, 4), world)
-    course = Course(recipe, run, samples.pass_steps, examiner, watch, world, learned=bundle is not None)
+    by_tilt = ByTilt.of(recipe, run.split.valid)
+    course = Course(recipe, run, samples.pass_steps, examiner, watch, world, by_tilt, learned=bundle is not None)
     trainer = _trainer(recipe, out, course)
     device = trainer.strategy.root_device.type
     if device == "cpu":

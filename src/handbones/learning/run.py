@@ -16,7 +16,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,10 +135,15 @@ class Run:
             except RuntimeError as error:  # what torch makes of a full disk
                 raise OSError(errno.ENOSPC, str(error)) from error
 
-    def keep(self, network: Network, state: State, scores: Scores | None) -> None:
-        """Make a network the run's bundle, but for its ONNX file."""
+    def keep(
+        self, network: Network, state: State, scores: Scores | None, parts: Mapping[str, float] | None = None
+    ) -> None:
+        """Make a network the run's bundle, but for its ONNX file; `parts` are further means for its card."""
         save_weights(self.bundle, network)
-        save_cover(self.bundle, self.recipe, self._card(network, state, scores))
+        card = self._card(network, state, scores)
+        if parts:
+            card["scores"] |= {name: round(value, 5) for name, value in parts.items()}
+        save_cover(self.bundle, self.recipe, card)
 
     def write_history(self, history: list[dict[str, float]]) -> None:
         """A row for each validation, with the fields of `State`."""

@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from handbones.anatomy import BONES
 from handbones.collection import Case
+from handbones.errors import UsageError, UserError
+from handbones.folds import bent
 from handbones.inference.frame import Gray, Logits
 from handbones.inference.masks import crop_masks
 from handbones.inference.search import rectangle_of
@@ -34,6 +36,41 @@ Scores = npt.NDArray[np.float64]
 
 _FIRST_PHANTOM = 2**48
 """Validation phantoms have numbers that no training run reaches."""
+
+
+@dataclass(frozen=True)
+class ByTilt:
+    """Means over pictures of which bent wrists weigh a fixed share, whatever their number."""
+
+    bent: npt.NDArray[np.bool_]
+    """(pictures,)"""
+    share: float
+
+    @classmethod
+    def of(cls, recipe: Recipe, cases: Sequence[Case]) -> "ByTilt | None":
+        """Of the cases that validate; None where the recipe does not ask. Raises `UserError` if a kind is missing."""
+        share = recipe.validation.tilted
+        if share is None:
+            return None
+        if not cases:
+            raise UsageError("validation.tilted: phantoms validate here, tilted as their preset says: set it to null")
+        there = bent(cases[: recipe.validation.limit])
+        if there.all() or not there.any():
+            kind = "straight" if there.all() else "bent"
+            raise UserError(
+                f"validation.tilted={share:g}: no {kind} wrists among the held-out cases: set data.stratify=tilt, "
+                f"another data.fold, or validation.tilted=null"
+            )
+        return cls(there, share)
+
+    def mean(self, scores: Scores) -> npt.NDArray[np.float64]:
+        """Mean Dice of each bone, (29,)."""
+        return self.share * scores[self.bent].mean(axis=0) + (1 - self.share) * scores[~self.bent].mean(axis=0)
+
+    def figures(self, scores: Scores) -> dict[str, float]:
+        """Mean Dice of the pictures as they are, of those with bent and of those with straight wrists."""
+        parts = {"plain": scores, "bent": scores[self.bent], "straight": scores[~self.bent]}
+        return {f"dice_{name}": float(part.mean()) for name, part in parts.items()}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """One map from a radiograph to the network's canvas, for pixels and outlines alike.
 
-The map is a homography (flips, rotation, scale, shear, translation, perspective) followed by a smooth bend. Pixels are
-looked up backwards, from the canvas in the radiograph, once; outlines go forwards, through the exact inverse of the
-bend, and become masks only afterwards.
+The map is a turn of the hand about the wrist, then a homography (flips, rotation, scale, shear, translation,
+perspective), then a smooth bend; turn and bend need not be there. Pixels are looked up backwards, from the canvas in
+the radiograph, once; outlines go forwards, through the exact inverses, and become masks only afterwards.
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from handbones.learning.wrist import Turn
 from handbones.raster import Outlines, Points
 
 Gray = npt.NDArray[np.uint8]
@@ -26,6 +27,8 @@ _STRIP = 2**16
 """Samples that are looked up at a time: few enough to stay in the processor's cache."""
 _LONGEST_EDGE = 1 / 100
 """Edges are cut into pieces of this share of the canvas before they are bent."""
+_LONGEST_TURNED = 1 / 8
+"""And into pieces of this share of the wrist's unit of length before they are turned."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Warp:
     """A map from the pixels of a picture to those of a canvas."""
 
     matrix: Matrix
-    """From the picture to the whole canvas, before the bend."""
+    """From the picture, after the turn, to the whole canvas, before the bend."""
     height: int
     """Rows of the canvas, or of the window of it that is wanted."""
     width: int
@@ -74,17 +77,16 @@ class Warp:
     """What is at a point of the canvas is, before the bend, at that point plus its displacement."""
     corner: tuple[int, int] = (0, 0)
     """Left and top of the window."""
+    turn: Turn | None = None
 
     def window(self, left: int, top: int, height: int, width: int) -> "Warp":
         """The same map, of which only a part of the canvas is wanted."""
         return replace(self, corner=(left, top), height=height, width=width)
 
-    def after(self, matrix: Matrix) -> "Warp":
-        """The map of a picture that `matrix` takes to the one that this map is for."""
-        return replace(self, matrix=self.matrix @ matrix)
-
     def points(self, points: Points) -> Points:
         """Points (n, 2) of the picture, in the window."""
+        if self.turn is not None:
+            points = self.turn.points(points)
         moved = points @ self.matrix[:2, :2].T + self.matrix[:2, 2]
         if not self._affine:
             moved = moved / (points @ self.matrix[2, :2] + self.matrix[2, 2])[:, None]
@@ -93,7 +95,9 @@ class Warp:
         return np.asarray(moved - self.corner)
 
     def outlines(self, outlines: Outlines) -> Outlines:
-        """Outlines of the picture, in the window; long edges become several where the bend curves them."""
+        """Outlines of the picture, in the window; long edges become several where they curve."""
+        if self.turn is not None:
+            outlines = outlines.subdivide(_LONGEST_TURNED * self.turn.unit)
         if self.bend is not None:  # a homography keeps lines straight
             longest = _LONGEST_EDGE * max(self.bend.height, self.bend.width)
             outlines = outlines.subdivide(longest / self._magnification)
@@ -106,16 +110,17 @@ class Warp:
         if plain is not None:
             resized = _resize(picture, *plain)[: self.height, : self.width]
             return np.pad(resized, ((0, self.height - resized.shape[0]), (0, self.width - resized.shape[1])))
-        matrix, shrink = self.matrix, 1 / self._magnification
+        matrix, turn, shrink = self.matrix, self.turn, 1 / self._magnification
         # Whole boxes first, as in a pyramid of pictures; the rest by several samples a pixel, close to one another.
         box = 1 << max(0, int(np.log2(shrink / 1.5)))
         if box > 1:
             height, width = height // box * box, width // box * box
             picture = _resize(picture[:height, :width], height // box, width // box)
             matrix = matrix @ np.linalg.inv(resizing(width, height, width // box, height // box))
-        return self._look_up(picture, np.asarray(np.linalg.inv(matrix)), max(1, round(shrink / box)))
+            turn = turn and turn.shrunk(box)
+        return self._look_up(picture, np.asarray(np.linalg.inv(matrix)), turn, max(1, round(shrink / box)))
 
-    def _look_up(self, picture: Gray, inverse: Matrix, samples: int) -> Gray:
+    def _look_up(self, picture: Gray, inverse: Matrix, turn: Turn | None, samples: int) -> Gray:
         """The mean of samples x samples points of each pixel of the window, bilinear in the picture."""
         left, top = self.corner
         x = left + (np.arange(self.width * samples) + 0.5) / samples - 0.5
@@ -141,6 +146,8 @@ class Warp:
                 np.matmul(rows[start * samples :][: places.shape[1]], columns[axis], out=places[axis])
             if not self._affine:
                 places[:2] /= places[2]
+            if turn is not None:
+                turn.undo(places[0], places[1])
             target = part if samples == 1 else fine[: places.shape[1]]
             cv2.remap(picture, places[0], places[1], cv2.INTER_LINEAR, dst=target)
             if samples > 1:
@@ -163,7 +170,7 @@ class Warp:
         """The size of a picture (height, width) on the canvas, if it only becomes smaller or larger as it is."""
         factor = self.matrix[0, 0]
         rows, columns = round(height * factor), round(width * factor)
-        if self.bend is not None or self.corner != (0, 0) or min(rows, columns) < 1:
+        if self.bend is not None or self.turn is not None or self.corner != (0, 0) or min(rows, columns) < 1:
             return None
         plain = np.allclose(self.matrix, resizing(width, height, columns, rows), rtol=0, atol=1e-9)
         return (rows, columns) if plain else None
