@@ -23,6 +23,7 @@ VERBS = (
     ("train", "Learn from a collection, from phantoms, or both; leaves a bundle."),
     ("tune", "Search for better values of a recipe's fields."),
     ("evaluate", "Measure a bundle on labelled radiographs."),
+    ("pseudo", "Label pictures that have no labels, and keep what a model is sure of."),
     ("predict", "Find the bones in pictures: submission CSV, label files, overlays."),
     ("ensemble", "Merge several submissions into one by vote."),
     ("submission", "Check whether the competition would take a submission file."),

@@ -236,6 +236,9 @@ class DataSettings(Settings):
     tilted: float | None = setting(
         None, "part of the samples that have a bent wrist; null: as the cases come", "share", gt=0, lt=1
     )
+    pseudo_share: Share = setting(
+        0.3, "part of each batch that has pseudo-labels, where there are any (train --pseudo)", "share"
+    )
     cache: bool = setting(True, "keep decoded pictures on disk while it trains")
     cache_folder: str | None = setting(
         None, "where; it is kept, for other runs too; null: in the run, until it is over"

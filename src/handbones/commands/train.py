@@ -31,6 +31,10 @@ def train(
     init: Annotated[str | None, typer.Option(help="A bundle to start from; default: the packaged model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
+    pseudo: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Learn from pseudo-labels, too, as handbones pseudo writes them."),
+    ] = None,
     exclude: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Leave out the cases it names, as audit --write-exclude writes it."),
@@ -63,13 +67,17 @@ def train(
         whole, collection = collection, leave_out(collection, exclude)
         print(f"left out: {len(whole.cases) - len(collection.cases)} cases that {exclude} names")
 
+    if pseudo is not None and collection is None:
+        raise UsageError("--pseudo: pseudo-labels go beside true ones: give DATA")
+    guessed = open_collection(pseudo, strict=not skip_bad) if pseudo is not None else None
+
     from handbones.learning.fit import fit  # noqa: PLC0415 loads torch
 
     if chosen is None:
         assert minutes is not None
         chosen = _plan(collection, minutes, overrides, folder)
     with TrainingConsole() as console:
-        outcome = fit(chosen, folder, collection, init=_bundle(init), resume=resume, watch=console)
+        outcome = fit(chosen, folder, collection, pseudo=guessed, init=_bundle(init), resume=resume, watch=console)
     if outcome.first:
         _say_what_next(folder, outcome.bundle, outcome.interrupted)
     if outcome.interrupted:

@@ -33,17 +33,25 @@ from handbones.recipe import Recipe
 Batch = dict[str, Tensor]
 """`pictures` (N, 1, H, W) uint8 and `masks` (N, H, W) int32, the 29 bits of the packed masks."""
 
-_ORDER, _SIZE, _SAMPLE, _PHANTOM = range(4)
+_ORDER, _SIZE, _SAMPLE, _PHANTOM, _PSEUDO = range(5)
 """Streams of random numbers of a run."""
 
 
 class TrainingSet(Dataset[Any]):
     """Samples of a run by serial number: cases of a collection, phantoms, or both."""
 
-    def __init__(self, recipe: Recipe, cases: Sequence[Case], cache: PictureCache, world: int = 1) -> None:
-        """`world`: processes that train together, each with batches of its own."""
+    def __init__(
+        self,
+        recipe: Recipe,
+        cases: Sequence[Case],
+        cache: PictureCache,
+        world: int = 1,
+        pseudo: Sequence[Case] = (),
+    ) -> None:
+        """`world`: processes that train together, each with batches of its own; `pseudo`: labelled by a model."""
         self.recipe = recipe
-        self.cases = cases
+        self.cases = [*cases, *pseudo]
+        self.true = len(cases)
         self.cache = cache
         self.phantom_share = 0.0
         if recipe.phantoms.profile is not None:
@@ -85,17 +93,28 @@ class TrainingSet(Dataset[Any]):
 
     def _index(self, serial: int) -> int:
         """The case of a sample: each once in a pass, in a new order; with `data.tilted` as often as its heap allows."""
+        if self._is_pseudo(serial):
+            return int(self._rng(_PSEUDO, serial).integers(self.true, len(self.cases)))
         which, position = divmod(serial, self.pass_samples)
         rng = self._rng(_ORDER, which)
         if not self._heaps:
             # Where there are fewer cases than go into a step, a pass takes some of them twice.
-            return int(rng.permutation(len(self.cases))[position % len(self.cases)])
+            return int(rng.permutation(self.true)[position % self.true])
         shares = np.array([share for share, _ in self._heaps])
         ends = np.floor(np.cumsum(shares) * self.pass_samples + rng.random()).astype(int)
         ends[-1] = self.pass_samples
         counts = np.diff(ends, prepend=0)
         taken = [np.resize(rng.permutation(heap), n) for n, (_, heap) in zip(counts, self._heaps, strict=True)]
         return int(rng.permutation(np.concatenate(taken))[position])
+
+    def _is_pseudo(self, serial: int) -> bool:
+        """Whether a sample is one of those at the head of its batch that have pseudo-labels."""
+        if self.true == len(self.cases):
+            return False
+        size = self.recipe.training.batch
+        batch, place = divmod(serial, size)
+        # Where the share is no whole number of samples, some batches have one more.
+        return place < int(self.recipe.data.pseudo_share * size + self._rng(_PSEUDO, batch).random())
 
     def _labels_of(self, index: int) -> tuple[Outlines, Hinge | None]:
         """Polygons whose rasterising equals the competition's masks, at the picture's and any other size; the wrist."""

@@ -47,16 +47,18 @@ def fit(
     out: Path,
     collection: Collection | None = None,
     *,
+    pseudo: Collection | None = None,
     init: Path | None = None,
     resume: bool = False,
     watch: Watch | None = None,
 ) -> Outcome:
     """Train as the recipe says and leave the best model in `out`/bundle.
 
-    `init` is a bundle to start from instead of the recipe's weights, and decides what the recipe leaves open of the
-    network and its input; `resume` goes on with the run in `out`. Ctrl-C ends the training after the step at hand, with
-    everything saved. Started by `torchrun`, the processes train together: each takes batches of its own, and the
-    first one writes and speaks. Raises `UserError` and `UsageError`.
+    `pseudo` is a collection with labels that a model gave, which only train. `init` is a bundle to start from instead
+    of the recipe's weights, and decides what the recipe leaves open of the network and its input; `resume` goes on with
+    the run in `out`. Ctrl-C ends the training after the step at hand, with everything saved. Started by `torchrun`, the
+    processes train together: each takes batches of its own, and the first one writes and speaks. Raises `UserError`
+    and `UsageError`.
     """
     world = World.of_environment()
     watch = watch if watch and world.writes else Watch()
@@ -66,7 +68,7 @@ def fit(
         recipe = inherit(recipe, bundle.recipe)
     elif resume and (out / RECIPE).exists():
         recipe = inherit(recipe, load_recipe(out / RECIPE))
-    run = Run(out, recipe, Split.of(recipe, collection), writes=world.writes)
+    run = Run(out, recipe, Split.of(recipe, collection, pseudo), writes=world.writes)
     run.prepare(resume=resume)
     torch.manual_seed(training.seed)
     network = build_network(recipe, pretrained=bundle is None and not resume)
@@ -76,7 +78,7 @@ def fit(
 
     cache = _cache(recipe, run)
     workers = worker_count(training.workers, world.size // world.nodes)
-    samples = TrainingSet(recipe, run.split.train, cache, world.size)
+    samples = TrainingSet(recipe, run.split.train, cache, world.size, run.split.pseudo)
     if not samples.pass_steps and not (training.steps or training.minutes):
         raise UsageError("phantoms have no epochs: set training.steps or training.minutes")
     examiner = validation_loader(ValidationSet(recipe, run.split.valid, cache), min(workers, 4), world)
@@ -147,6 +149,8 @@ def _summary(recipe: Recipe, split: Split, parameters: int) -> str:
     if split.train:
         people = len({case.person for case in split.train})
         sources.append(f"{len(split.train)} cases of {people} people, {len(split.valid)} cases held out")
+    if split.pseudo:
+        sources.append(f"{len(split.pseudo)} with pseudo-labels")
     if recipe.phantoms.profile:
         sources.append(f"phantoms ({recipe.phantoms.profile})")
     return f"{network} at {recipe.input.size} px learns from {' and '.join(sources)}"

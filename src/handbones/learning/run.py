@@ -62,10 +62,15 @@ class Split:
 
     train: Sequence[Case]
     valid: Sequence[Case]
+    pseudo: Sequence[Case] = ()
+    """Cases whose labels a model gave; they train, too."""
 
     @classmethod
-    def of(cls, recipe: Recipe, collection: Collection | None) -> "Split":
-        """Training and validation cases of the recipe's fold. Raises `UserError` where there are too few."""
+    def of(cls, recipe: Recipe, collection: Collection | None, pseudo: Collection | None = None) -> "Split":
+        """Training and validation cases of the recipe's fold. Raises `UserError` where there are too few.
+
+        Of the pseudo-labelled cases those of people who validate are left out.
+        """
         if collection is None:
             if recipe.phantoms.profile is None:
                 raise UsageError("nothing to learn from: give DATA, or phantoms with --phantoms NAME")
@@ -76,11 +81,15 @@ class Split:
         settings = recipe.data
         pairs = folds(cases, settings.folds, stratify=settings.stratify, seed=recipe.training.seed)
         train, valid = pairs[settings.fold]
-        return cls([cases[i] for i in train], [cases[i] for i in valid])
+        held_out = {cases[i].person for i in valid}
+        guessed = [case for case in pseudo.labelled if case.person not in held_out] if pseudo else []
+        if pseudo is not None and not guessed:
+            raise UserError(f"{pseudo.root}: no pseudo-labels of people who do not validate: leave --pseudo out")
+        return cls([cases[i] for i in train], [cases[i] for i in valid], guessed)
 
     def names(self) -> dict[str, list[str]]:
         """Person and file name of each case."""
-        parts = {"train": self.train, "validation": self.valid}
+        parts = {"train": self.train, "validation": self.valid} | ({"pseudo": self.pseudo} if self.pseudo else {})
         return {part: [f"{case.person}/{case.name}" for case in cases] for part, cases in parts.items()}
 
 
@@ -109,7 +118,7 @@ class Run:
             if changed:
                 raise UsageError(f"{self.folder}: was trained with another {changed[0]}: a resume cannot change that")
             if json.loads(cases.read_text(encoding="utf-8")) != self.split.names():
-                raise UserError(f"{self.folder}: was trained on other cases: give --resume the same DATA")
+                raise UserError(f"{self.folder}: was trained on other cases: give --resume the same DATA and --pseudo")
         if not self.writes:
             return
         make_folder(self.folder)
@@ -176,6 +185,7 @@ class Run:
                 "cases": len(split.train),
                 "people": len({case.person for case in split.train}),
                 "phantoms": self.recipe.phantoms.profile,
+                **({"pseudo_labelled": len(split.pseudo)} if split.pseudo else {}),
             },
             "licence": "The code is Apache-2.0. The terms of these weights follow from the data they were trained on.",
         }
