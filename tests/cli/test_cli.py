@@ -45,6 +45,7 @@ def test_commands_load_nothing_heavy() -> None:
         (["train"], 2, "nothing to learn from"),
         (["train", "--resume"], 2, "say which run with --out"),
         (["train", "--phantoms", "realistic", "--exclude", "x.txt"], 2, "no cases to leave out: give DATA"),
+        (["train", "--phantoms", "realistic", "--pseudo", "x"], 2, "go beside true ones: give DATA"),
         (["train", "DATA", "--recipe", "smal"], 2, "did you mean 'small'"),
         (["train", "DATA", "--set", "training.bacth=4"], 2, "did you mean 'training.batch'"),
         (["train", "/nowhere", "--recipe", "small"], 1, "/nowhere: cannot read"),

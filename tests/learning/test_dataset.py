@@ -91,6 +91,17 @@ def test_bent_wrists_come_as_often_as_asked(drawn: Path, monkeypatch: pytest.Mon
         TrainingSet(recipe("data.tilted=0.6"), cases, PictureCache(None))
 
 
+def test_each_batch_has_its_share_of_pseudo_labels(drawn: Path) -> None:
+    cases = open_collection(drawn).labelled
+    wanted = recipe("training.batch=4", "data.pseudo_share=0.4")
+    dataset = TrainingSet(wanted, cases[:4], PictureCache(None), pseudo=cases[4:])
+    indices = np.array([dataset._index(serial) for serial in range(800)]).reshape(-1, 4)
+    guessed = (indices >= 4).sum(axis=1)
+    assert set(guessed) == {1, 2} and guessed.mean() == pytest.approx(1.6, abs=0.15)
+    assert set(indices.ravel()) == set(range(6))
+    assert dataset.pass_steps == 1  # a pass is over the true cases
+
+
 def test_serials_resume_and_shard() -> None:
     assert list(Serials(2, 3, 5)) == [[6, 7], [8, 9]]
     whole = list(Serials(3, 0, 4))

@@ -33,7 +33,7 @@ from handbones.recipe import Recipe
 Batch = dict[str, Tensor]
 """`pictures` (N, 1, H, W) uint8 and `masks` (N, H, W) int32, the 29 bits of the packed masks."""
 
-_ORDER, _SIZE, _SAMPLE, _PHANTOM, _PSEUDO = range(5)
+_ORDER, _SIZE, _SAMPLE, _PHANTOM, _PSEUDO, _MIX = range(6)
 """Streams of random numbers of a run."""
 
 
@@ -114,7 +114,7 @@ class TrainingSet(Dataset[Any]):
         size = self.recipe.training.batch
         batch, place = divmod(serial, size)
         # Where the share is no whole number of samples, some batches have one more.
-        return place < int(self.recipe.data.pseudo_share * size + self._rng(_PSEUDO, batch).random())
+        return place < int(self.recipe.data.pseudo_share * size + self._rng(_MIX, batch).random())
 
     def _labels_of(self, index: int) -> tuple[Outlines, Hinge | None]:
         """Polygons whose rasterising equals the competition's masks, at the picture's and any other size; the wrist."""

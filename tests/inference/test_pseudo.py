@@ -1,0 +1,104 @@
+"""Pseudo-labels: what is kept, what is not and why, and that no validation person's are learned from."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handbones.anatomy import INDEX
+from handbones.cli import run
+from handbones.collection import Case, open_collection
+from handbones.errors import UserError
+from handbones.inference.pseudo import Limits, Opinion, implausible
+from handbones.inference.segmentation import Segmentation
+from handbones.labels import Labels, load_labels, unpack
+from hands import SIZE, hand, write_hands
+
+CASE = Case(Path("image1_R.png"), None, "ID001", "test", "right")
+
+
+def found(labels: Labels, gone: str = "") -> Segmentation:
+    """What a network would say that is certain of these labels."""
+    logits = 20.0 * unpack(labels.masks(SIZE, SIZE)).astype(np.float32) - 10
+    if gone:
+        logits[INDEX[gone]] = -10
+    return Segmentation.from_logits(logits, SIZE, SIZE)
+
+
+def opinion(segmentation: Segmentation, lowest: float = 1.0) -> Opinion:
+    agreement = np.ones(29)
+    agreement[INDEX["Pisiform"]] = lowest
+    return Opinion(CASE, segmentation, agreement)
+
+
+def test_only_what_is_sure_and_possible_is_kept() -> None:
+    good = found(hand(1))
+    assert opinion(good).objection(Limits()) == ""
+    assert opinion(found(hand(1), gone="Lunate")).objection(Limits()) == "not found: Lunate"
+    assert opinion(good, 0.8).objection(Limits()) == "the mirror image disagrees: Pisiform"
+    assert opinion(good).objection(Limits(confidence=0.99999)).startswith("unsure: ")
+    assert opinion(found(hand(1, left=True))).objection(Limits()) == "the labels are of the other hand"
+    polygons = hand(1).polygons
+    torn = Labels(polygons | {"Capitate": [polygons["Capitate"][0], polygons["Capitate"][0] + 30]})
+    assert implausible(torn, CASE) == "in several pieces: Capitate"
+
+
+class Knowing:
+    """Stands for a segmenter: says the labels that are known of a picture, mirrored for its mirror image."""
+
+    def __init__(self, labels: dict[bytes, Labels]) -> None:
+        self.known = labels
+
+    def segment_many(self, pictures: list) -> list[Segmentation]:
+        plain, mirrored = (picture.pixels for picture in pictures)
+        assert np.array_equal(plain[:, ::-1], mirrored)
+        labels = self.known[plain.tobytes()]
+        return [found(labels), found(labels.map(lambda points: points * (-1, 1) + (SIZE - 1, 0)))]
+
+
+def test_a_collection_of_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, out = write_hands(tmp_path / "data", people=3, test_people=2), tmp_path / "pseudo"
+    test = [case for case in open_collection(data).cases if case.split == "test"]
+    known = {}
+    for case in test:
+        radiograph, labels = case.load()
+        assert labels is not None
+        if case is test[0]:
+            labels = Labels({k: v for k, v in labels.polygons.items() if k != "Hamate"})
+        known[radiograph.pixels.tobytes()] = labels
+    (data / "test" / "outputs_json").rename(tmp_path / "away")
+    monkeypatch.setattr("handbones.commands.looking.open_segmenter", lambda *_, **__: Knowing(known))
+    words = ["pseudo", "BUNDLE", str(data), "--out", str(out)]
+    assert run(words) == 0
+    rows = list(csv.DictReader((out / "pseudo.csv").open(encoding="utf-8")))
+    assert [row["kept"] for row in rows] == ["0", "1", "1", "1"]
+    assert rows[0]["reason"] == "not found: Hamate" and float(rows[1]["agreement"]) > 0.95
+    made = open_collection(out).labelled
+    assert [case.name for case in made] == [case.name for case in test[1:]]
+    assert made[0].image.samefile(test[1].image) and made[0].metadata is not None
+    assert made[0].labels is not None and len(load_labels(made[0].labels).bones) == 29
+    assert run(words) == 1  # never into what is there
+
+
+@pytest.mark.train
+def test_no_person_who_validates_is_learned_from(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from handbones.learning.run import Split
+    from handbones.recipe import load_recipe
+
+    collection = open_collection(write_hands(tmp_path / "data", people=3, test_people=1))
+    split = Split.of(load_recipe("small", ["data.folds=3"]), collection, collection)
+    held_out = {case.person for case in split.valid}
+    assert held_out and not held_out & {case.person for case in split.pseudo}
+    assert {case.person for case in split.pseudo} | held_out == set(collection.people)
+    assert list(split.names()) == ["train", "validation", "pseudo"]
+    only = open_collection(split.valid[0].image)
+    with pytest.raises(UserError, match="no pseudo-labels of people who do not validate"):
+        Split.of(load_recipe("small", ["data.folds=3"]), collection, only)
+
+
+def test_nothing_to_label(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_hands(tmp_path / "data", people=1, test_people=0)
+    assert run(["pseudo", "BUNDLE", str(data), "--out", str(tmp_path / "out")]) == 1
+    assert "every picture has labels" in capsys.readouterr().err
