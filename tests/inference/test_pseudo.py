@@ -1,6 +1,7 @@
 """Pseudo-labels: what is kept, what is not and why, and that no validation person's are learned from."""
 
 import csv
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,8 @@ def test_a_collection_of_what_is_kept(tmp_path: Path, monkeypatch: pytest.Monkey
             labels = Labels({k: v for k, v in labels.polygons.items() if k != "Hamate"})
         known[radiograph.pixels.tobytes()] = labels
     (data / "test" / "outputs_json").rename(tmp_path / "away")
+
+    import_module("handbones.commands.pseudo")  # its options are those of the real one
     monkeypatch.setattr("handbones.commands.looking.open_segmenter", lambda *_, **__: Knowing(known))
     words = ["pseudo", "BUNDLE", str(data), "--out", str(out)]
     assert run(words) == 0
