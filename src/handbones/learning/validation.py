@@ -65,7 +65,8 @@ class ByTilt:
 
     def mean(self, scores: Scores) -> npt.NDArray[np.float64]:
         """Mean Dice of each bone, (29,)."""
-        return self.share * scores[self.bent].mean(axis=0) + (1 - self.share) * scores[~self.bent].mean(axis=0)
+        tilted, straight = scores[self.bent].mean(axis=0), scores[~self.bent].mean(axis=0)
+        return np.asarray(self.share * tilted + (1 - self.share) * straight)
 
     def figures(self, scores: Scores) -> dict[str, float]:
         """Mean Dice of the pictures as they are, of those with bent and of those with straight wrists."""
