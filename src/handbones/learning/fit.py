@@ -54,11 +54,11 @@ def fit(
 ) -> Outcome:
     """Train as the recipe says and leave the best model in `out`/bundle.
 
-    `pseudo` is a collection with labels that a model gave, which never validate. `init` is a bundle to start from instead
-    of the recipe's weights, and decides what the recipe leaves open of the network and its input; `resume` goes on with
-    the run in `out`. Ctrl-C ends the training after the step at hand, with everything saved. Started by `torchrun`, the
-    processes train together: each takes batches of its own, and the first one writes and speaks. Raises `UserError`
-    and `UsageError`.
+    `pseudo` is a collection with labels that a model gave; it trains and never validates. `init` is a bundle to start
+    from instead of the recipe's weights, and decides what the recipe leaves open of the network and its input; `resume`
+    goes on with the run in `out`. Ctrl-C ends the training after the step at hand, with everything saved. Started by
+    `torchrun`, the processes train together: each takes batches of its own, and the first one writes and speaks.
+    Raises `UserError` and `UsageError`.
     """
     world = World.of_environment()
     watch = watch if watch and world.writes else Watch()
