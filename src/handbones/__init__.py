@@ -20,6 +20,7 @@ _PUBLIC = {
     "save_labels": "handbones.labels",
     "Radiograph": "handbones.radiograph",
     "load_radiograph": "handbones.radiograph",
+    "Metadata": "handbones.metadata",
     "Collection": "handbones.collection",
     "open_collection": "handbones.collection",
     "Recipe": "handbones.recipe",

@@ -8,14 +8,14 @@ import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from handbones.errors import UserError
 from handbones.files import explain
 from handbones.labels import Labels, load_labels, read_labels
-from handbones.metadata import Metadata, read_metadata, write_metadata
+from handbones.metadata import UNKNOWN, Metadata, read_metadata, write_metadata
 from handbones.radiograph import FORMATS, PICTURE_SUFFIXES, Radiograph, load_radiograph, picture_size, quick_check
 from handbones.sides import Side, detect_side, side_from_labels, side_from_name, wrist_tilt
 
@@ -25,6 +25,7 @@ __all__ = [
     "Metadata",
     "Problem",
     "detect_side",
+    "metadata_from_labels",
     "open_collection",
     "side_of",
     "tilt_of",
@@ -57,6 +58,11 @@ class Case:
     @property
     def stem(self) -> str:
         return self.image.stem
+
+    @property
+    def known(self) -> Metadata:
+        """What is known without a look at the picture or its labels."""
+        return replace(self.metadata or UNKNOWN, side=self.side)
 
     def load(self) -> tuple[Radiograph, Labels | None]:
         """Read both files. Raises `UserError`."""
@@ -148,6 +154,13 @@ def side_of(case: Case) -> Side | None:
 def tilt_of(case: Case) -> float | None:
     """The tilt of the wrist as the labels have it, in degrees, see `wrist_tilt`; None where they do not tell."""
     return wrist_tilt(load_labels(case.labels)) if case.labels else None
+
+
+def metadata_from_labels(case: Case) -> Metadata:
+    """What is known of a labelled case, with side and tilt as its labels have them."""
+    assert case.labels is not None
+    labels = load_labels(case.labels)
+    return replace(case.known, side=side_from_labels(labels) or case.side, tilt=wrist_tilt(labels))
 
 
 def _find(root: Path) -> Iterator[_Pair]:

@@ -1,4 +1,4 @@
-"""Age, sex, weight and height of the people of a collection: the competition's `meta_data.xlsx`, in and out."""
+"""What is known beside a picture; age, sex, weight and height from the competition's `meta_data.xlsx`, in and out."""
 
 import io
 import math
@@ -6,7 +6,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,7 @@ _SEXES: dict[str, Literal["F", "M"]] = {"f": "F", "w": "F", "여": "F", "m": "M"
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is known of a person; None where it is not."""
+    """What is known of a person and, where one picture is meant, of the hand in it; None where it is not."""
 
     age: float | None = None
     """Years."""
@@ -42,6 +42,19 @@ class Metadata:
     """Centimetres."""
     remark: str | None = None
     """For example `네일있음`, nail varnish or nail tips."""
+    side: Literal["left", "right"] | None = None
+    """Which hand it is; not in the table of people."""
+    tilt: float | None = None
+    """Degrees from forearm to hand, positive towards the little finger; not in the table of people."""
+
+    def mirrored(self) -> "Metadata":
+        """That of the mirrored picture: the other side, everything else the same."""
+        if self.side is None:
+            return self
+        return replace(self, side="left" if self.side == "right" else "right")
+
+
+UNKNOWN = Metadata()
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[int, Metadata]:

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from handbones.anatomy import BONES, GROUPS
+from handbones.encoding import Input, Target
 from handbones.errors import UsageError
 from handbones.files import explain
 from handbones.phantom.settings import PRESETS
@@ -268,6 +269,24 @@ class PhantomSettings(Settings):
         return name
 
 
+class MetadataSettings(Settings):
+    """What is known beside the picture, as a second input and as something to tell from it; nothing by default."""
+
+    inputs: tuple[Input, ...] = setting((), "what the network is told: age, sex, height, weight, side")
+    dropout: Share = setting(
+        0.2, "probability to hide all of it from a training sample, and of the rest each by itself", "probability"
+    )
+    targets: tuple[Target, ...] = setting((), "what it learns to tell: age, sex, height, weight, side, tilt")
+    target_loss: float = setting(0.1, "part of the loss that those have", "weight", ge=0)
+
+    @field_validator("inputs", "targets")
+    @classmethod
+    def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("each may be named once")
+        return names
+
+
 class Recipe(Settings):
     """All of a training run."""
 
@@ -282,6 +301,7 @@ class Recipe(Settings):
     validation: ValidationSettings = setting(ValidationSettings(), "measuring while training")
     data: DataSettings = setting(DataSettings(), "which cases train and validate")
     phantoms: PhantomSettings = setting(PhantomSettings(), "synthetic radiographs while training")
+    metadata: MetadataSettings = setting(MetadataSettings(), "what is known beside the picture")
 
     @model_validator(mode="after")
     def _patches_fit(self) -> Self:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from handbones.learning.export import export_onnx, onnx_state, save_weights
 from handbones.learning.losses import SegmentationLoss
 from handbones.learning.networks import Network, build_network
-from handbones.recipe import Decoder, Recipe, load_recipe
+from handbones.recipe import Decoder, MetadataSettings, Recipe, load_recipe
 
 pytestmark = pytest.mark.train
 
@@ -90,6 +90,20 @@ class NetworkContract:
         own = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
         assert all(torch.equal(state[name], value) for name, value in own.items())
 
+    def test_metadata_starts_as_nothing_and_is_learnt(self, network: Network, recipe: Recipe) -> None:
+        torch.manual_seed(0)
+        told = build_network(with_metadata(recipe)).eval()
+        picture, known = self.pictures(2, 1, self.side, self.side), torch.randn(2, 4)
+        with torch.no_grad():
+            assert torch.equal(told(picture, known), network(picture))
+            torch.nn.init.normal_(told.modulation.layers[-1].weight)
+            assert torch.equal(told(picture), told(picture, torch.zeros(2, 4)))
+            assert not torch.equal(told(picture, known), told(picture))
+        logits, estimates = told(picture, known, estimate=True)
+        assert estimates.shape == (2, 3)
+        (logits.mean() + estimates.mean()).backward()
+        assert all(layer.weight.grad.any() for layer in (told.modulation.layers[0], told.estimator.layer))
+
     def test_one_step_lowers_the_loss(self, recipe: Recipe) -> None:
         torch.manual_seed(0)
         network, loss = build_network(recipe, pretrained=False), SegmentationLoss(recipe.loss)
@@ -106,6 +120,11 @@ class NetworkContract:
             for parameter in used:
                 parameter.sub_(1e-3 * parameter.grad / length)
         assert loss(network(pictures), masks)[0] < before
+
+
+def with_metadata(recipe: Recipe) -> Recipe:
+    metadata = MetadataSettings(inputs=("age", "side"), targets=("height", "sex", "tilt"))
+    return recipe.model_copy(update={"metadata": metadata})
 
 
 class TestUnet(NetworkContract):

@@ -113,9 +113,9 @@ def test_serials_resume_and_shard() -> None:
 
 def test_phantoms_come_by_number() -> None:
     wanted = recipe("phantoms.profile=clean")
-    picture, masks = draw_phantom(wanted, 3, 96)
-    again, _ = draw_phantom(wanted, 3, 96)
-    other, _ = draw_phantom(wanted, 4, 96)
+    picture, masks, _ = draw_phantom(wanted, 3, 96)
+    again, *_ = draw_phantom(wanted, 3, 96)
+    other, *_ = draw_phantom(wanted, 4, 96)
     assert picture.shape == masks.shape == (96, 96)
     assert np.array_equal(picture, again) and not np.array_equal(picture, other)
     dataset = TrainingSet(wanted, [], PictureCache(None))

@@ -82,6 +82,7 @@ def test_the_tilt_is_the_one_asked_for(tilt: float, left: bool) -> None:
     assert turn is not None
     turned = labels.map(turn.points)
     assert wrist_tilt(turned) == pytest.approx(tilt, abs=2)
+    assert hinge.tilt_after(turn) == pytest.approx(tilt)
     for bone in ("Radius", "Ulna"):  # the forearm stays
         before, after = labels.polygons[bone][0], turned.polygons[bone][0]
         lower = before[:, 1] > before[:, 1].mean()

@@ -9,6 +9,7 @@ import pytest
 from handbones.anatomy import BONES
 from handbones.errors import UsageError
 from handbones.labels import unpack
+from handbones.metadata import Metadata
 from handbones.phantom.decoys import draw_decoy
 from handbones.phantom.drawing import draw, draw_both, draw_geometry, draw_sample, make, trace
 from handbones.phantom.settings import CLEAN, PRESETS, REALISTIC, WILD, PhantomSettings
@@ -75,18 +76,19 @@ def test_the_labelled_sesamoid_belongs_to_the_metacarpal() -> None:
 
 def test_decoys_and_now_and_then_a_sample_have_no_bones() -> None:
     assert draw_decoy(rng(1), WILD, 96, 96).shape == (96, 96)
-    pixels, packed = draw_sample(rng(1), WILD.model_copy(update={"not_a_hand": 1.0}), 96, 96)
+    pixels, packed, known = draw_sample(rng(1), WILD.model_copy(update={"not_a_hand": 1.0}), 96, 96)
     assert pixels.std() > 0
-    assert not packed.any()
+    assert not packed.any() and known == Metadata()
 
 
 def test_both_hands_lie_side_by_side_and_each_has_its_bones() -> None:
-    pixels, packed = draw_both(rng(2), WILD, 256, 256)
+    pixels, packed, known = draw_both(rng(2), WILD, 256, 256)
     assert pixels.shape == packed.shape == (256, 256)
     for half in (packed[:, :128], packed[:, 128:]):
         assert unpack(np.ascontiguousarray(half)).any(axis=(1, 2)).sum() >= 20
     sample = draw_sample(rng(2), WILD.model_copy(update={"not_a_hand": 0.0, "two_hands": 1.0}), 128, 128)
-    assert [array.shape for array in sample] == [(128, 128)] * 2
+    assert [array.shape for array in sample[:2]] == [(128, 128)] * 2
+    assert known.age is not None and known.side is None
 
 
 def test_unknown_presets_and_reversed_ranges_are_refused() -> None:

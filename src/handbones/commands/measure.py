@@ -37,7 +37,7 @@ def measure(
     tables = Tables()
     with counting("pictures", len(cases)) as progress:
         if bundle:
-            found = opener(bundle).segment_with(case.image for case in cases)
+            found = opener(bundle).segment_with(cases)
             for case, (radiograph, segmentation) in zip(cases, found, strict=True):
                 shape = segmentation.height, segmentation.width
                 tables.add(case.person, case.name, "model", segmentation.labels(), shape, radiograph.spacing)

@@ -56,7 +56,7 @@ def predict(
     with submission, counting("pictures", len(cases)) as progress:
         todo = _left(cases, submission)
         progress(len(cases) - len(todo))
-        for case, (radiograph, segmentation) in zip(todo, segmenter.segment_with(c.image for c in todo), strict=True):
+        for case, (radiograph, segmentation) in zip(todo, segmenter.segment_with(todo), strict=True):
             _write(out, case, radiograph, segmentation, overlays=overlays, more=more)
             submission.write(case.name, segmentation.rle())
             if segmentation.reason:

@@ -2,22 +2,28 @@
 
 import importlib.util
 import shutil
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from handbones.bundle import Bundle
+from handbones.encoding import Values
 from handbones.errors import UsageError, UserError
 
 Pictures = npt.NDArray[np.uint8]
 """(N, 1, height, width) gray, height and width multiples of 32."""
 BatchLogits = npt.NDArray[np.float32]
 """(N, 29, height / stride, width / stride)."""
-Backend = Callable[[Pictures], BatchLogits]
+
+
+class Backend(Protocol):
+    """A network to call with pictures and, where its recipe has inputs of metadata, with (N, 2 inputs) of those."""
+
+    def __call__(self, pictures: Pictures, metadata: Values | None = None, /) -> BatchLogits: ...
+
 
 BackendName = Literal["auto", "onnxruntime", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -49,8 +55,9 @@ def _onnxruntime(bundle: Bundle, device: str) -> Backend:
         raise UserError("--device cuda: this onnxruntime has no CUDA: install onnxruntime-gpu, or use --backend torch")
     session = _session(bundle.onnx, provider)
 
-    def run(pictures: Pictures) -> BatchLogits:
-        logits: BatchLogits = session.run(["logits"], {"pictures": pictures})[0]
+    def run(pictures: Pictures, metadata: Values | None = None, /) -> BatchLogits:
+        given = {"pictures": pictures} if metadata is None else {"pictures": pictures, "metadata": metadata}
+        logits: BatchLogits = session.run(["logits"], given)[0]
         return logits
 
     return run

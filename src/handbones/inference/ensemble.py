@@ -7,10 +7,12 @@ from itertools import groupby, islice
 import numpy as np
 
 from handbones.bundle import Bundle
+from handbones.encoding import Values, encode
 from handbones.inference.backends import Backend, open_backend
 from handbones.inference.frame import Gray, Logits
 from handbones.inference.looks import Looks
 from handbones.inference.view import Blend, Grid, Rectangle, View
+from handbones.metadata import UNKNOWN, Metadata
 
 
 @dataclass(frozen=True)
@@ -23,19 +25,29 @@ class Network:
     stride: int
     """Pixels per logit."""
     weight: float = 1.0
+    inputs: Sequence[str] = ()
+    """What it is told beside the picture."""
 
     @classmethod
     def load(cls, bundle: Bundle, device: str, backend: str, size: int | None, weight: float = 1.0) -> "Network":
         """Raises as `open_backend`."""
         recipe = bundle.recipe
-        return cls(open_backend(bundle, device, backend), size or recipe.input.size, recipe.network.stride, weight)
+        run, size = open_backend(bundle, device, backend), size or recipe.input.size
+        return cls(run, size, recipe.network.stride, weight, recipe.metadata.inputs)
 
-    def ask(self, seen: Iterable[tuple[Gray, View]], batch: int = 1) -> Iterator[Logits]:
+    def ask(self, seen: Iterable[tuple[Gray, View, Metadata]], batch: int = 1) -> Iterator[Logits]:
         """Logits (29, h, w) of each view of a picture, in order; `batch` at a time where canvases are alike."""
-        canvases = (view.see(picture) for picture, view in seen)
-        for _, alike in groupby(canvases, key=lambda canvas: canvas.shape):
+        canvases = ((view.see(picture), view.mirrors, metadata) for picture, view, metadata in seen)
+        for _, alike in groupby(canvases, key=lambda canvas: canvas[0].shape):
             while group := list(islice(alike, batch)):
-                yield from self.run(np.stack(group)[:, None])
+                yield from self.run(np.stack([canvas for canvas, *_ in group])[:, None], *self._told(group))
+
+    def _told(self, group: Iterable[tuple[Gray, bool, Metadata]]) -> list[Values]:
+        """What it is told of some canvases, (N, 2 inputs); nothing if it wants nothing."""
+        if not self.inputs:
+            return []
+        told = (metadata.mirrored() if mirrors else metadata for _, mirrors, metadata in group)
+        return [np.stack([encode(metadata, self.inputs) for metadata in told])]
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,7 @@ class Scene:
     picture: Gray
     rectangle: Rectangle
     inverted: bool = False
+    metadata: Metadata = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,7 @@ class Ensemble:
         blends = blends or [Blend(self.grid(scene), probability=self.looks.mean == "probability") for scene in scenes]
         for network in self.networks:
             views = [(i, view) for i, scene in enumerate(scenes) for view in self._views(scene, network, fading)]
-            seen = ((scenes[i].picture, view) for i, view in views)
+            seen = ((scenes[i].picture, view, scenes[i].metadata) for i, view in views)
             for (i, view), logits in zip(views, network.ask(seen, self.batch), strict=True):
                 blends[i].add(view, logits)
         return list(blends)

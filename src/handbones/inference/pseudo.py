@@ -105,7 +105,7 @@ def look(segmenter: Segmenter, case: Case) -> Opinion:
     """Segment a picture and its mirror image. Raises `UserError`."""
     radiograph = read(case.image)
     mirror = Radiograph.from_array(np.ascontiguousarray(radiograph.to_uint8()[:, ::-1]))
-    plain, mirrored = segmenter.segment_many([radiograph, mirror])
+    plain, mirrored = segmenter.segment_many([(radiograph, case.known), (mirror, case.known.mirrored())])
     ours, theirs = plain.packed(), np.ascontiguousarray(mirrored.packed()[:, ::-1])
     counts = packed_counts(ours, theirs)
     agreement = np.where(counts[1] > 0, dice_from_counts(*counts), 0.0)

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.bundle import Bundle, load_bundle
+from handbones.collection import Case
 from handbones.errors import UsageError
 from handbones.inference.cleaning import check_steps, cleaned
 from handbones.inference.ensemble import Ensemble, Network, Scene
@@ -24,10 +25,13 @@ from handbones.inference.masks import Thresholds
 from handbones.inference.search import LEAST, Sighting, search, wrist_of
 from handbones.inference.segmentation import NO_HAND, Segmentation
 from handbones.inference.view import Blend, Grid, Rectangle, View
+from handbones.metadata import UNKNOWN, Metadata
 from handbones.radiograph import Radiograph, load_radiograph
 
 Picture = str | os.PathLike[str] | npt.NDArray[Any] | Radiograph
 """A file, an array (height, width) or (height, width, 3) uint8 or uint16, or a radiograph."""
+Subject = Picture | Case | tuple[Picture, Metadata]
+"""A picture, alone or with what is known beside it."""
 Source = Bundle | str | os.PathLike[str] | None
 """A bundle, its place, or None for the packaged model."""
 HandPolicy = Literal["find", "whole"]
@@ -103,16 +107,19 @@ class Segmenter:
                 seers = [Network.load(_bundle(wrist_bundle), device, backend, size, sum(weights))]
             self._wrist = Ensemble(seers, replace(looks, tile=None), batch)
 
-    def segment(self, picture: Picture) -> Segmentation:
-        """The bones of one picture. Raises `UserError` if it cannot be read."""
-        return next(self.segment_many([picture]))
+    def segment(self, picture: Picture, metadata: Metadata | None = None) -> Segmentation:
+        """The bones of one picture; a bundle that wants no `metadata` takes no notice of it.
 
-    def segment_many(self, pictures: Iterable[Picture]) -> Iterator[Segmentation]:
+        Raises `UserError` if the picture cannot be read.
+        """
+        return next(self.segment_many([(picture, metadata or UNKNOWN)]))
+
+    def segment_many(self, pictures: Iterable[Subject]) -> Iterator[Segmentation]:
         """The bones of each picture, in order; see `segment_with`."""
         return (segmentation for _, segmentation in self.segment_with(pictures))
 
-    def segment_with(self, pictures: Iterable[Picture]) -> Iterator[tuple[Radiograph, Segmentation]]:
-        """Each picture, as it was read, with its bones.
+    def segment_with(self, pictures: Iterable[Subject]) -> Iterator[tuple[Radiograph, Segmentation]]:
+        """Each picture, as it was read, with its bones. Pictures come alone, as cases, or in pairs with `Metadata`.
 
         While the network runs, the next pictures are read and the masks of the last ones are drawn.
         """
@@ -124,19 +131,21 @@ class Segmenter:
                     yield _done(*drawn.popleft())
             yield from (_done(*last) for last in drawn)
 
-    def answer_many(self, pictures: Iterable[Picture]) -> Iterator[tuple[Radiograph, list[Answer]]]:
+    def answer_many(self, pictures: Iterable[Subject]) -> Iterator[tuple[Radiograph, list[Answer]]]:
         """Each picture with what the networks say of it: one grid of logits, or one for each hand that was found."""
-        radiographs = _read_ahead(pictures)
-        while group := list(islice(radiographs, self.batch)):
-            yield from zip(group, self._answer([radiograph.to_uint8() for radiograph in group]), strict=True)
+        subjects = _read_ahead(pictures)
+        while group := list(islice(subjects, self.batch)):
+            known = [(radiograph.to_uint8(), metadata) for radiograph, metadata in group]
+            yield from zip((radiograph for radiograph, _ in group), self._answer(known), strict=True)
 
-    def _answer(self, pictures: Sequence[Gray]) -> list[list[Answer]]:
+    def _answer(self, known: Sequence[tuple[Gray, Metadata]]) -> list[list[Answer]]:
         """What the networks say of some pictures at once."""
         if self.hand == "whole":
-            scenes = [Scene(picture, Rectangle.whole(*picture.shape)) for picture in pictures]
+            scenes = [Scene(picture, Rectangle.whole(*picture.shape), metadata=metadata) for picture, metadata in known]
             return [[self._at_wrist(*seen)] for seen in zip(scenes, self._look(scenes), strict=True)]
-        found = [search(picture, self._ask, self._ensemble.networks[0].stride) for picture in pictures]
-        scenes = [_scene(p, sighting) for p, sightings in zip(pictures, found, strict=True) for sighting in sightings]
+        stride = self._ensemble.networks[0].stride
+        found = [search(picture, partial(self._ask, metadata), stride) for picture, metadata in known]
+        scenes = [_scene(*one, sighting) for one, sightings in zip(known, found, strict=True) for sighting in sightings]
         blends = iter(zip(scenes, self._look(scenes), strict=True))
         each = [[self._look_again(*pair) for pair in islice(blends, len(sightings))] for sightings in found]
         return [[answer for answer in answers if answer] for answers in each]
@@ -153,7 +162,7 @@ class Segmenter:
         if hand is None:
             return None
         if hand.score < _CLEAR and abs((hand.axis - scene.rectangle.degrees + 180) % 360 - 180) > _LEANING:
-            upright = _scene(scene.picture, Sighting(hand, scene.inverted), upright=True)
+            upright = _scene(scene.picture, scene.metadata, Sighting(hand, scene.inverted), upright=True)
             other = self._look([upright])[0]
             seen = self._hand(other)
             if seen is not None and seen.score > hand.score + 1:
@@ -173,9 +182,9 @@ class Segmenter:
         hands = find_hands(*blend.coarse(_FINER if self._wrist else 1))
         return hands[0] if hands and hands[0].score >= LEAST else None
 
-    def _ask(self, picture: Gray, views: Sequence[View]) -> Iterator[Logits]:
+    def _ask(self, metadata: Metadata, picture: Gray, views: Sequence[View]) -> Iterator[Logits]:
         """What the first network says while it searches."""
-        return self._ensemble.networks[0].ask(((picture, view) for view in views), self.batch)
+        return self._ensemble.networks[0].ask(((picture, view, metadata) for view in views), self.batch)
 
     def conclude(self, radiograph: Radiograph, answers: Sequence[Answer]) -> Segmentation:
         """The bones in a picture by what `answer_many` says of it."""
@@ -186,9 +195,11 @@ class Segmenter:
         return cleaned(parts[0].united(*parts[1:]), self.clean)
 
 
-def segment(picture: Picture, bundle: str | os.PathLike[str] | None = None) -> Segmentation:
+def segment(
+    picture: Picture, bundle: str | os.PathLike[str] | None = None, metadata: Metadata | None = None
+) -> Segmentation:
     """The bones of one picture; the bundle (None: the packaged model) stays loaded for the next call."""
-    return _segmenter(None if bundle is None else Path(bundle)).segment(picture)
+    return _segmenter(None if bundle is None else Path(bundle)).segment(picture, metadata)
 
 
 def read(picture: Picture) -> Radiograph:
@@ -198,11 +209,18 @@ def read(picture: Picture) -> Radiograph:
     return Radiograph.from_array(picture) if isinstance(picture, np.ndarray) else load_radiograph(picture)
 
 
-def _read_ahead(pictures: Iterable[Picture]) -> Iterator[Radiograph]:
+def _read_known(subject: Subject) -> tuple[Radiograph, Metadata]:
+    if isinstance(subject, Case):
+        return read(subject.image), subject.known
+    picture, metadata = subject if isinstance(subject, tuple) else (subject, UNKNOWN)
+    return read(picture), metadata
+
+
+def _read_ahead(pictures: Iterable[Subject]) -> Iterator[tuple[Radiograph, Metadata]]:
     with ThreadPoolExecutor(max_workers=2) as pool:
-        waiting: deque[Future[Radiograph]] = deque()
+        waiting: deque[Future[tuple[Radiograph, Metadata]]] = deque()
         for picture in pictures:
-            waiting.append(pool.submit(read, picture))
+            waiting.append(pool.submit(_read_known, picture))
             if len(waiting) > _AHEAD:
                 yield waiting.popleft().result()
         while waiting:
@@ -213,8 +231,9 @@ def _done(radiograph: Radiograph, future: Future[Segmentation]) -> tuple[Radiogr
     return radiograph, future.result()
 
 
-def _scene(picture: Gray, sighting: Sighting, *, upright: bool = False) -> Scene:
-    return Scene(picture, sighting.rectangle(upright=upright).within(*picture.shape), sighting.inverted)
+def _scene(picture: Gray, metadata: Metadata, sighting: Sighting, *, upright: bool = False) -> Scene:
+    rectangle = sighting.rectangle(upright=upright).within(*picture.shape)
+    return Scene(picture, rectangle, sighting.inverted, metadata)
 
 
 def _bundle(source: Source) -> Bundle:

@@ -175,6 +175,11 @@ class View:
             matrix[0, 2] += frame.width - 1
         return cls(window, matrix, frame, inverted, gamma, fading, weight)
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether a left hand becomes a right one."""
+        return bool(np.linalg.det(self.matrix) < 0)
+
     def counting(self, weight: float, *, fading: bool) -> "View":
         """The same with its weight multiplied, and fading if it is not already."""
         return replace(self, weight=self.weight * weight, fading=self.fading or fading)

@@ -102,7 +102,7 @@ def evaluate(
     if not cases:
         raise UserError("nothing to evaluate on: none of the pictures has labels")
     rows = []
-    for case, found in zip(cases, segmenter.segment_many(case.image for case in cases), strict=True):
+    for case, found in zip(cases, segmenter.segment_many(cases), strict=True):
         assert case.labels is not None
         truth = load_labels(case.labels).masks(found.height, found.width)
         rows.append(dice_from_counts(*packed_counts(found.packed(), truth)))

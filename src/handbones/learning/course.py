@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from handbones.anatomy import ANATOMY, BONES, GROUPS
 from handbones.errors import UserError
+from handbones.learning.metadata import describe_errors
 from handbones.learning.module import BoneModule
 from handbones.learning.run import Run
 from handbones.learning.validation import ByTilt, Item, validate
@@ -140,8 +141,10 @@ class Course(Callback):
         assert isinstance(module, BoneModule)
         self.world.spread(module.model.buffers())  # running means, which each process takes of its own batches
         self.validating = True
+        module.errors.restart()
         scores = validate(module.predict, self.examiner, self.recipe.validation.threshold, self.world)
         self.validating = False
+        errors = module.errors.means(self.world)
         means = scores.mean(axis=0) if self.by_tilt is None else self.by_tilt.mean(scores)
         parts = {} if self.by_tilt is None else self.by_tilt.figures(scores)
         self._dice = float(scores.mean() if self.by_tilt is None else means.mean())
@@ -149,7 +152,7 @@ class Course(Callback):
         self._best = self._dice if better else self._best
         self._validated = (self.step, self.seconds)
         state = self.state()
-        self.history.append({**asdict(state), **parts})
+        self.history.append({**asdict(state), **parts, **errors})
         bones = dict(zip(BONES, means.tolist(), strict=True))
         if self.world.writes:
             if better:
@@ -159,7 +162,11 @@ class Course(Callback):
         groups: dict[str, Any] = {
             name: np.mean([bones[bone.label] for bone in ANATOMY if bone.group == name]) for name in GROUPS
         }
-        self._log(module.trainer, {"dice": self._dice, **parts, **_under("dice", groups), **_under("bone", bones)})
+        self._log(
+            module.trainer, {"dice": self._dice, **parts, **_under("dice", groups), **_under("bone", bones), **errors}
+        )
+        if errors:
+            self.watch.said("metadata from the picture: " + describe_errors(errors))
         if self._stale():
             self.watch.said(f"no better Dice in {self.recipe.training.patience} validations: the training ends")
         self._meter.restart()

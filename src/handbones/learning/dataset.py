@@ -8,6 +8,7 @@ import itertools
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -17,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from handbones.collection import Case
+from handbones.collection import Case, metadata_from_labels
+from handbones.encoding import Values, encode
 from handbones.errors import UserError
 from handbones.folds import bent
 from handbones.inference.search import rectangle_of
@@ -26,14 +28,18 @@ from handbones.labels import Packed, grow, load_labels, rasterise
 from handbones.learning.augmentation import Gray, change_gray, collimate, cut_patch, draw_patch, draw_warp
 from handbones.learning.cache import PictureCache
 from handbones.learning.wrist import Hinge
+from handbones.metadata import UNKNOWN, Metadata
 from handbones.phantom.settings import PRESETS
 from handbones.raster import Outlines
 from handbones.recipe import Recipe
 
 Batch = dict[str, Tensor]
-"""`pictures` (N, 1, H, W) uint8 and `masks` (N, H, W) int32, the 29 bits of the packed masks."""
+"""`pictures` (N, 1, H, W) uint8 and `masks` (N, H, W) int32, the 29 bits of the packed masks.
 
-_ORDER, _SIZE, _SAMPLE, _PHANTOM, _PSEUDO, _MIX = range(6)
+Where the recipe says so also `metadata` (N, 2 inputs) and `targets` (N, 2 targets) float32, as `encode` makes them.
+"""
+
+_ORDER, _SIZE, _SAMPLE, _PHANTOM, _PSEUDO, _MIX, _METADATA = range(7)
 """Streams of random numbers of a run."""
 
 
@@ -64,19 +70,28 @@ class TrainingSet(Dataset[Any]):
         self._heaps = _heaps(cases, recipe.data.tilted)
         self._drawn: dict[int, tuple[Outlines, Hinge | None]] = {}
         self._rectangles: dict[int, Rectangle] = {}
+        self._told: dict[int, Metadata] = {}
 
     def __getitem__(self, serial: int) -> dict[str, npt.NDArray[Any]]:
         rng = self._rng(_SAMPLE, serial)
         size = self._size(serial // self.recipe.training.batch)
         if rng.random() < self.phantom_share:
-            picture, masks = draw_phantom(self.recipe, serial, size)
+            picture, masks, known = draw_phantom(self.recipe, serial, size)
+            told = known
             if self.recipe.patches.size is not None:
                 picture, masks = cut_patch(rng, picture, masks, self.recipe.patches)
         else:
-            picture, masks = self._case(rng, serial, size)
-        return {"pictures": picture[None], "masks": masks.view(np.int32)}
+            picture, masks, known, told = self._case(rng, serial, size)
+        sample: dict[str, npt.NDArray[Any]] = {"pictures": picture[None], "masks": masks.view(np.int32)}
+        settings = self.recipe.metadata
+        if settings.inputs:
+            sample["metadata"] = hide(self._rng(_METADATA, serial), encode(known, settings.inputs), settings.dropout)
+        if settings.targets:
+            sample["targets"] = encode(told, settings.targets)
+        return sample
 
-    def _case(self, rng: np.random.Generator, serial: int, size: int) -> tuple[Gray, Packed]:
+    def _case(self, rng: np.random.Generator, serial: int, size: int) -> tuple[Gray, Packed, Metadata, Metadata]:
+        """A case's picture and masks, what is known beforehand, and what its labels tell."""
         index = self._index(serial)
         picture, (outlines, hinge) = self.cache.load(self.cases[index]), self._labels_of(index)
         if self.recipe.hand != "whole":
@@ -89,7 +104,18 @@ class TrainingSet(Dataset[Any]):
             warp = draw_patch(rng, warp, outlines, self.recipe.patches)
         masks = rasterise(warp.outlines(outlines), warp.height, warp.width)
         picture = change_gray(rng, warp.pixels(picture), self.recipe.augment)
-        return collimate(rng, picture, masks, self.recipe.augment)
+        known, told = self.cases[index].known, self._told_of(index)
+        if warp.turn is not None and hinge is not None:
+            told = replace(told, tilt=hinge.tilt_after(warp.turn))
+        if warp.mirrors:
+            known, told = known.mirrored(), told.mirrored()
+        return *collimate(rng, picture, masks, self.recipe.augment), known, told
+
+    def _told_of(self, index: int) -> Metadata:
+        """What the labels tell, where it is asked for."""
+        if self.recipe.metadata.targets and index not in self._told:
+            self._told[index] = metadata_from_labels(self.cases[index])
+        return self._told.get(index, UNKNOWN)
 
     def _index(self, serial: int) -> int:
         """The case of a sample: each once in a pass, in a new order; with `data.tilted` as often as its heap allows."""
@@ -170,8 +196,17 @@ class Serials(Sampler[list[int]]):
             yield list(range(number * self.batch, (number + 1) * self.batch))
 
 
-def draw_phantom(recipe: Recipe, number: int, size: int) -> tuple[Gray, Packed]:
-    """The phantom `number` of a run: picture and masks (size, size). Other numbers and other seeds give others."""
+def hide(rng: np.random.Generator, values: Values, probability: float) -> Values:
+    """Metadata of which all is unknown with this probability, and of what is left each value by itself."""
+    shown = (rng.random() >= probability) & (rng.random(len(values) // 2) >= probability)
+    return np.asarray(values * np.tile(shown, 2), np.float32)
+
+
+def draw_phantom(recipe: Recipe, number: int, size: int) -> tuple[Gray, Packed, Metadata]:
+    """The phantom `number` of a run: picture and masks (size, size), and what is known of it.
+
+    Other numbers and other seeds give others.
+    """
     from handbones.phantom.drawing import draw_sample  # noqa: PLC0415 loads its compiled renderer
 
     assert recipe.phantoms.profile is not None

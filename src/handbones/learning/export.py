@@ -43,11 +43,17 @@ def load_network(bundle: Bundle) -> Network:
 
 
 def start_from(network: Network, bundle: Bundle) -> None:
-    """Load a bundle's weights into a network of the same build. Raises `UserError` where the builds differ."""
+    """Load a bundle's weights into a network of the same build. Raises `UserError` where the builds differ.
+
+    What the bundle has not learnt of metadata keeps the weights that it has.
+    """
     state = read_state(bundle.weights) if bundle.weights is not None else onnx_state(bundle.onnx)
-    own = network.state_dict()
+    own, settings = network.state_dict(), bundle.recipe.metadata
     for name, value in own.items():
-        if name.endswith(_COUNTER):
+        unlearnt = name.startswith("modulation.") and not settings.inputs
+        # An .onnx file has no estimator.
+        unlearnt |= name.startswith("estimator.") and (name not in state or state[name].shape != value.shape)
+        if unlearnt or name.endswith(_COUNTER):
             state.setdefault(name, value)
         elif name not in state or state[name].shape != value.shape:
             raise UserError(f"{bundle.path}: its weights are those of another network: {name} is missing or differs")
@@ -66,7 +72,8 @@ def export_onnx(network: Network, recipe: Recipe, card: Card, path: Path, precis
     """Write a network as one .onnx file with recipe and card inside; returns how far its logits are from torch's.
 
     Input `pictures` (N, 1, H, W) uint8 gray, H and W multiples of 32; output `logits` (N, 29, H / stride, W / stride)
-    float32; N, H and W are free. Weights keep their names and batch normalisation stays apart, so that the file can
+    float32; N, H and W are free. Where the recipe has inputs of metadata, a second input `metadata` (N, 2 inputs)
+    float32, as `encode` makes it. Weights keep their names and batch normalisation stays apart, so that the file can
     be trained on. `precision` is that of the stored weights; arithmetic is float32. Raises `UserError`, and writes
     nothing, if onnxruntime's logits differ by more than `TOLERANCE` from torch's with weights rounded in this way.
     """
@@ -125,14 +132,19 @@ def _convert(network: Network) -> Any:
     from torch.export import Dim  # noqa: PLC0415
 
     rows, columns = Dim("rows", min=4, max=256), Dim("columns", min=4, max=256)
-    example = torch.zeros((2, 1, 256, 192), dtype=torch.uint8)
-    shapes = ({0: Dim("batch", min=1), 2: 32 * rows, 3: 32 * columns},)
+    batch = Dim("batch", min=1)
+    examples = [torch.zeros((2, 1, 256, 192), dtype=torch.uint8)]
+    shapes = [{0: batch, 2: 32 * rows, 3: 32 * columns}]
+    if network.modulation is not None:
+        examples.append(torch.zeros((2, network.modulation.inputs)))
+        shapes.append({0: batch})
+    names = ["pictures", "metadata"][: len(examples)]
     program = torch.onnx.export(
-        torch.export.export(network, (example,), dynamic_shapes=shapes),
+        torch.export.export(network, tuple(examples), dynamic_shapes=dict(zip(names, shapes, strict=True))),
         dynamo=True,
         optimize=False,  # it would fold batch normalisation into the weights
         opset_version=OPSET,
-        input_names=["pictures"],
+        input_names=names,
         output_names=["logits"],
         verbose=False,
     )
@@ -155,7 +167,7 @@ def _not_transposed(node: Any) -> bool | None:
     return False if node.op_type == "Transpose" else None
 
 
-def _disagreement(network: nn.Module, path: Path) -> float:
+def _disagreement(network: Network, path: Path) -> float:
     """Largest difference of logits on noise of two sizes, as a share of the largest logit (at least 1)."""
     import onnxruntime  # noqa: PLC0415
 
@@ -163,12 +175,14 @@ def _disagreement(network: nn.Module, path: Path) -> float:
     rng = np.random.default_rng(0)
     worst = 0.0
     for shape in ((1, 1, 256, 256), (2, 1, 160, 288)):
-        pictures = rng.integers(0, 256, shape, np.uint8)
+        given: dict[str, npt.NDArray[Any]] = {"pictures": rng.integers(0, 256, shape, np.uint8)}
+        if network.modulation is not None:
+            given["metadata"] = rng.normal(size=(shape[0], network.modulation.inputs)).astype(np.float32)
         try:
-            ours: npt.NDArray[np.float32] = session.run(None, {"pictures": pictures})[0]
+            ours: npt.NDArray[np.float32] = session.run(None, given)[0]
         except Exception:  # onnxruntime has exceptions of its own without a common base
             return float("inf")
         with torch.no_grad():
-            theirs = network(torch.from_numpy(pictures)).numpy()
+            theirs = network(**{name: torch.from_numpy(array) for name, array in given.items()}).numpy()
         worst = max(worst, float(np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max())))
     return worst

@@ -21,6 +21,7 @@ from handbones.learning.course import Course
 from handbones.learning.dataset import Serials, TrainingSet, training_loader, worker_count
 from handbones.learning.export import start_from
 from handbones.learning.memory import plain_memory_errors
+from handbones.learning.metadata import refuse_unknown
 from handbones.learning.module import BoneModule
 from handbones.learning.networks import build_network, count_parameters
 from handbones.learning.run import Run, Split
@@ -69,6 +70,8 @@ def fit(
     elif resume and (out / RECIPE).exists():
         recipe = inherit(recipe, load_recipe(out / RECIPE))
     run = Run(out, recipe, Split.of(recipe, collection, pseudo), writes=world.writes)
+    if recipe.phantoms.profile is None:
+        refuse_unknown(recipe.metadata, run.split.train)
     run.prepare(resume=resume)
     torch.manual_seed(training.seed)
     network = build_network(recipe, pretrained=bundle is None and not resume)

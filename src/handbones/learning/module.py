@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from handbones.learning.dataset import Batch
 from handbones.learning.losses import SegmentationLoss
+from handbones.learning.metadata import EstimateErrors, EstimateLoss
 from handbones.learning.networks import Network
 from handbones.recipe import Recipe, ScheduleSettings, TrainingSettings
 
@@ -24,6 +25,9 @@ class BoneModule(LightningModule):
         self.recipe = recipe
         self.progress = progress
         self.loss = SegmentationLoss(recipe.loss)
+        self.estimates = bool(recipe.metadata.targets)
+        self.estimate_loss = EstimateLoss(recipe.metadata)
+        self.errors = EstimateErrors(recipe.metadata)
         self.average = Average(network, recipe.training) if recipe.training.ema else None
         if recipe.training.compile:
             network.compile()
@@ -33,18 +37,35 @@ class BoneModule(LightningModule):
         """The network that counts: the averaged one if the recipe asks for it."""
         return self.average.network if self.average is not None else self.network
 
-    def predict(self, pictures: Tensor) -> Tensor:
-        """Logits of (N, 1, H, W) uint8 gray by the network that counts, at the precision of training."""
+    def predict(self, pictures: Tensor, metadata: Tensor | None = None, targets: Tensor | None = None) -> Tensor:
+        """Logits of (N, 1, H, W) uint8 gray by the network that counts, at the precision of training.
+
+        What it makes of the `targets` goes into `errors`.
+        """
         model = self.model.eval()
+        metadata = metadata.to(self.device) if metadata is not None else None
         with self.trainer.precision_plugin.forward_context():
-            logits: Tensor = model(_layout(pictures.to(self.device), self.recipe))
+            logits, estimates = self._ask(model, _layout(pictures.to(self.device), self.recipe), metadata)
+        if estimates is not None and targets is not None:
+            self.errors.add(estimates, targets)
         self.network.train()
         return logits
 
+    def _ask(self, network: Network, pictures: Tensor, metadata: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Logits, and estimates where there are any."""
+        if self.estimates:
+            logits, estimates = network(pictures, metadata, estimate=True)
+            return logits, estimates
+        return network(pictures, metadata), None
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        logits = self.network(_layout(batch["pictures"], self.recipe))
+        pictures = _layout(batch["pictures"], self.recipe)
+        logits, estimates = self._ask(self.network, pictures, batch.get("metadata"))
         with torch.autocast(self.device.type, enabled=False):
             loss, parts = self.loss(logits, batch["masks"])
+            if estimates is not None:
+                part = self.estimate_loss(estimates, batch["targets"])
+                loss, parts["metadata"] = loss + self.recipe.metadata.target_loss * part, part.detach()
         return {"loss": loss, "parts": parts}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -4,14 +4,17 @@ Every network is wrapped in `Network`, which normalises the picture, so that wha
 laptop takes the same bytes.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from handbones.anatomy import BONES
 from handbones.errors import UsageError
+from handbones.learning.metadata import Estimator, Modulation
 from handbones.learning.weights import encoder_weights, load_torchvision_weights
-from handbones.recipe import InputSettings, NetworkSettings, Recipe
+from handbones.recipe import InputSettings, MetadataSettings, NetworkSettings, Recipe
 
 MULTIPLE = 32
 """Height and width of a network's input are multiples of this."""
@@ -33,45 +36,85 @@ _NATIVE_STRIDE = {
 # Decoders whose last blocks double the resolution one after the other, so that they can be left out.
 _TRIMMABLE = {"unet", "manet"}
 _WIDTHS_CHOSEN = {"unet", "unetplusplus", "manet"}
+_TORCHVISION_STRIDE, _TORCHVISION_CHANNELS = 8, 2048
+"""Of the deepest features of its networks on ResNet-50 and ResNet-101."""
 
 
 class Network(nn.Module):
     """A segmentation network with its normalisation and its stride.
 
     `body` maps (N, channels, H, W) to (N, 29, H / s, W / s) with s <= `stride`'s native value; the wrapper enlarges
-    its logits where the recipe asks for more of them than `body` gives.
+    its logits where the recipe asks for more of them than `body` gives. Where metadata has a part in it, `body` has
+    `encoder`, `decoder` and `segmentation_head`, as those of segmentation_models_pytorch do.
     """
 
     def __init__(self, body: nn.Module, settings: NetworkSettings, picture: InputSettings, enlarge: int = 1) -> None:
         super().__init__()
-        self.body = body
+        self.body: Any = body
         self.stride = settings.stride
         self.channels = settings.channels
         self.enlarge = enlarge
         self.mean = 255.0 * picture.mean
         self.scale = 1.0 / (255.0 * picture.std)
+        self.modulation: Modulation | None = None
+        self.estimator: Estimator | None = None
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(N, 1, H, W) uint8 gray to (N, 29, H / stride, W / stride) logits; H and W are multiples of 32."""
+    def add_metadata(self, settings: MetadataSettings, channels: int) -> None:
+        """Give metadata a part in it, where the recipe does; `channels` are those of the deepest features."""
+        if settings.inputs:
+            self.modulation = Modulation(len(settings.inputs), channels)
+        if settings.targets:
+            self.estimator = Estimator(channels, len(settings.targets))
+
+    def forward(
+        self, pictures: Tensor, metadata: Tensor | None = None, *, estimate: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """(N, 1, H, W) uint8 gray to (N, 29, H / stride, W / stride) logits; H and W are multiples of 32.
+
+        `metadata` (N, 2 inputs) as `encode` makes it, None where nothing is known. With `estimate` also (N, targets)
+        estimates, of features that know no metadata.
+        """
         x = (pictures.float() - self.mean) * self.scale
         if self.channels > 1:
             x = x.expand(-1, self.channels, -1, -1)
-        logits: Tensor = self.body(x)
+        if self.modulation is None and not estimate:
+            return self._enlarged(self.body(x))
+        encoded = self.body.encoder(x)
+        (*features, deepest), *tokens = encoded if isinstance(encoded, tuple) else (encoded,)  # a transformer's tokens
+        modulated = deepest
+        if self.modulation is not None:
+            if metadata is None:
+                metadata = x.new_zeros(len(x), self.modulation.inputs)
+            modulated = self.modulation(deepest, metadata)
+        logits = self._enlarged(self.body.segmentation_head(self.body.decoder([*features, modulated], *tokens)))
+        if not estimate:
+            return logits
+        assert self.estimator is not None
+        return logits, self.estimator(deepest)
+
+    def _enlarged(self, logits: Tensor) -> Tensor:
         if self.enlarge > 1:
-            logits = functional.interpolate(logits, scale_factor=float(self.enlarge), mode="bilinear")
+            return functional.interpolate(logits, scale_factor=float(self.enlarge), mode="bilinear")
         return logits
 
 
 class _Out(nn.Module):
-    """The map of logits out of torchvision's dictionary."""
+    """The map of logits out of torchvision's dictionary; its parts with SMP's names."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = network
+        self.segmentation_head = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.network(x)["out"]
-        return logits
+        return self.decoder(self.encoder(x))
+
+    def encoder(self, x: Tensor) -> list[Tensor]:
+        return [self.network.backbone(x)["out"]]
+
+    def decoder(self, features: list[Tensor]) -> Tensor:
+        logits = self.network.classifier(features[-1])
+        return functional.interpolate(logits, scale_factor=float(_TORCHVISION_STRIDE), mode="bilinear")
 
 
 def build_network(recipe: Recipe, *, pretrained: bool = True) -> Network:
@@ -82,8 +125,12 @@ def build_network(recipe: Recipe, *, pretrained: bool = True) -> Network:
     settings = recipe.network
     weights = settings.weights if pretrained else "none"
     if settings.decoder.startswith("torchvision-"):
-        return _torchvision(settings, recipe.input, weights)
-    return _smp(settings, recipe.input, weights)
+        network, channels = _torchvision(settings, recipe.input, weights), _TORCHVISION_CHANNELS
+    else:
+        network = _smp(settings, recipe.input, weights)
+        channels = network.body.encoder.out_channels[-1]
+    network.add_metadata(recipe.metadata, channels)
+    return network
 
 
 def start_head(head: nn.Module, bias: float | None) -> None:

@@ -1,17 +1,17 @@
 """A network as a plain function of arrays, for the torch backend of inference."""
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 
+from handbones.encoding import Values
 from handbones.errors import UserError
+from handbones.inference.backends import Backend, BatchLogits, Pictures
 from handbones.learning.networks import Network
 
 
-def serve(network: Network, device: str) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
+def serve(network: Network, device: str) -> Backend:
     """A function from (N, 1, H, W) uint8 to (N, 29, h, w) float32 logits; bfloat16 inside on a GPU.
 
     Raises `UserError` if the device is not there.
@@ -20,9 +20,10 @@ def serve(network: Network, device: str) -> Callable[[npt.NDArray[np.uint8]], np
         raise UserError("--device cuda: torch sees no GPU on this machine: leave --device out")
     network = network.to(device).to(memory_format=torch.channels_last).eval()
 
-    def run(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def run(pictures: Pictures, metadata: Values | None = None, /) -> BatchLogits:
+        given = [torch.from_numpy(array).to(device) for array in (pictures, metadata) if array is not None]
         with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            logits: npt.NDArray[Any] = network(torch.from_numpy(pictures).to(device)).float().cpu().numpy()
+            logits: npt.NDArray[Any] = network(*given).float().cpu().numpy()
         return logits
 
     return run

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from handbones.anatomy import BONES
-from handbones.collection import Case
+from handbones.collection import Case, metadata_from_labels
+from handbones.encoding import Values, encode
 from handbones.errors import UsageError, UserError
 from handbones.folds import bent
 from handbones.inference.frame import Gray, Logits
@@ -27,6 +28,7 @@ from handbones.labels import Packed, load_labels
 from handbones.learning.cache import PictureCache
 from handbones.learning.dataset import draw_phantom, start_worker
 from handbones.learning.world import World
+from handbones.metadata import Metadata
 from handbones.metric import dice_from_counts
 from handbones.raster import Outlines
 from handbones.recipe import Recipe
@@ -83,6 +85,8 @@ class Item:
     truth: Packed
     areas: npt.NDArray[np.int64]
     """Pixels of each bone in the truth, (29,); of what lies in the view alone, where that is the wrist."""
+    known: tuple[Values, Values] | None = None
+    """The recipe's inputs and targets of metadata; None where it has neither."""
 
 
 class ValidationSet(Dataset[Item]):
@@ -107,8 +111,9 @@ class ValidationSet(Dataset[Item]):
             return self._case(index)
         if index not in self._phantoms:
             size = self.recipe.phantoms.validation_size
-            picture, truth = draw_phantom(self.recipe, _FIRST_PHANTOM + index, size)
-            self._phantoms[index] = Item(*self._see(picture, Rectangle.whole(size, size)), truth, _areas(truth))
+            picture, truth, known = draw_phantom(self.recipe, _FIRST_PHANTOM + index, size)
+            seen = self._see(picture, Rectangle.whole(size, size))
+            self._phantoms[index] = Item(*seen, truth, _areas(truth), self._encode(known, known))
         return self._phantoms[index]
 
     def _case(self, index: int) -> Item:
@@ -126,7 +131,14 @@ class ValidationSet(Dataset[Item]):
         canvas, view, (height, width) = self._canvases[index]
         truth = labels.masks(height, width)
         counted = view.window.cut(truth) if self.recipe.hand == "wrist" else truth
-        return Item(canvas, view, truth, _areas(counted))
+        told = metadata_from_labels(case) if self.recipe.metadata.targets else case.known
+        return Item(canvas, view, truth, _areas(counted), self._encode(case.known, told))
+
+    def _encode(self, known: Metadata, told: Metadata) -> tuple[Values, Values] | None:
+        settings = self.recipe.metadata
+        if not settings.inputs and not settings.targets:
+            return None
+        return encode(known, settings.inputs), encode(told, settings.targets)
 
     def _see(self, picture: Gray, rectangle: Rectangle) -> tuple[Gray, View]:
         view = View.of(rectangle, picture.shape, self.recipe.input.size, self.recipe.network.stride)
@@ -151,12 +163,14 @@ def validation_loader(dataset: ValidationSet, workers: int, world: World | None 
 
 
 def validate(
-    forward: Callable[[Tensor], Tensor],
+    forward: Callable[..., Tensor],
     batches: DataLoader[list[Item]],
     threshold: float,
     world: World | None = None,
 ) -> Scores:
     """Dice of every picture and bone, (pictures, 29); `forward` maps (N, 1, H, W) uint8 to logits on any device.
+
+    Where the recipe has metadata it is given (N, 2 inputs) and (N, 2 targets) as well.
 
     Of several processes each scores the batches that its loader has, and all of them get all scores, in order.
     """
@@ -169,7 +183,7 @@ def validate(
     return everywhere[np.argsort([number for some, _ in gathered for number in some])]
 
 
-def _validate(forward: Callable[[Tensor], Tensor], batches: DataLoader[list[Item]], threshold: float) -> Scores:
+def _validate(forward: Callable[..., Tensor], batches: DataLoader[list[Item]], threshold: float) -> Scores:
     scores: list[npt.NDArray[np.float64]] = []
     pending: list[Future[npt.NDArray[np.float64]]] = []
     with torch.no_grad(), ThreadPoolExecutor(max_workers=2) as pool:
@@ -177,12 +191,18 @@ def _validate(forward: Callable[[Tensor], Tensor], batches: DataLoader[list[Item
             for _, same in groupby(items, key=lambda item: item.canvas.shape):
                 group = list(same)
                 canvases = torch.from_numpy(np.stack([item.canvas for item in group]))
-                logits = forward(canvases[:, None]).float().cpu().numpy()
+                logits = forward(canvases[:, None], *_known(group)).float().cpu().numpy()
                 # The pictures of one pass through the network are compared during the next.
                 scores += [row.result() for row in pending]
                 pending = [pool.submit(score, *pair, threshold) for pair in zip(logits, group, strict=True)]
         scores += [row.result() for row in pending]
     return np.array(scores).reshape(-1, len(BONES))
+
+
+def _known(items: Sequence[Item]) -> list[Tensor]:
+    """Inputs and targets of metadata, (n, 2 inputs) and (n, 2 targets); nothing where there are none."""
+    known = [item.known for item in items if item.known is not None]
+    return [torch.from_numpy(np.stack(values)) for values in zip(*known, strict=True)]
 
 
 def score(logits: Logits, item: Item, threshold: float) -> npt.NDArray[np.float64]:

@@ -83,6 +83,11 @@ class Warp:
         """The same map, of which only a part of the canvas is wanted."""
         return replace(self, corner=(left, top), height=height, width=width)
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether a left hand becomes a right one."""
+        return bool(np.linalg.det(self.matrix) < 0)
+
     def points(self, points: Points) -> Points:
         """Points (n, 2) of the picture, in the window."""
         if self.turn is not None:

@@ -89,6 +89,10 @@ class Hinge:
         axis = math.atan2(down[1], down[0])
         return Turn(self.centre, self.unit, axis, sense * (new - now), sense * new)
 
+    def tilt_after(self, turn: Turn) -> float:
+        """Degrees from the forearm to the turned hand, positive towards the little finger."""
+        return self.wrist.little * math.degrees(turn.tilt)
+
     def back_to_middle(self, turn: Turn) -> npt.NDArray[np.float64]:
         """The shift (x, y) across the forearm that brings a turned hand back to where it was in the picture.
 

@@ -1,7 +1,8 @@
 """One phantom: a person, a pose, a camera, the beam, the film; pixels and labels come from the same surfaces."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from handbones.anatomy import ANATOMY, BONES, INDEX
 from handbones.labels import Labels
+from handbones.metadata import UNKNOWN, Metadata
 from handbones.phantom.decoys import draw_decoy
 from handbones.phantom.film import detect, display, finish, process, transmit
 from handbones.phantom.frame import Bars, add_frame, draw_bars
@@ -33,13 +35,21 @@ class Phantom:
     """(h, w), bone bright unless inverted."""
     packed: NDArray[np.uint32]
     """(h, w) packed masks of the 29 bones."""
-    side: str
-    """`left` or `right`."""
+    side: Literal["left", "right"]
     person: Person
     pose: Pose
     camera: Camera
     nails: bool
     """Whether finger nails show."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What could be known of it beside the picture."""
+        return replace(_metadata(self.person), side=self.side, tilt=self.pose.tilt)
+
+
+def _metadata(person: Person) -> Metadata:
+    return Metadata(person.age, person.sex, person.weight, person.height)
 
 
 def draw(
@@ -63,7 +73,7 @@ class Geometry:
 
     body: Body
     packed: NDArray[np.uint32]
-    side: str
+    side: Literal["left", "right"]
     person: Person
     pose: Pose
     camera: Camera
@@ -86,8 +96,7 @@ def draw_geometry(
     view = settings.view if side is None else settings.view.model_copy(update={"left": float(side == "left")})
     bars = draw_bars(rng, settings.frame)
     camera = draw_camera(rng, body, pose.tilt, view, bars, height, width)
-    side = "left" if camera.mirror < 0 else "right"
-    return Geometry(body, masks(body, camera), side, person, pose, camera, bars)
+    return Geometry(body, masks(body, camera), "left" if camera.mirror < 0 else "right", person, pose, camera, bars)
 
 
 def _expose(rng: Rng, hands: Sequence[Geometry], settings: PhantomSettings) -> tuple[NDArray[np.uint8], bool]:
@@ -183,19 +192,22 @@ def make(seed: int, settings: PhantomSettings | str = REALISTIC, size: int = 204
 
 def draw_sample(
     rng: Rng, settings: PhantomSettings, height: int, width: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """A training sample: pixels (height, width) and packed masks; now and then no hand is there, or both are."""
+) -> tuple[NDArray[np.uint8], NDArray[np.uint32], Metadata]:
+    """A training sample: pixels (height, width), packed masks, and what is known beside them.
+
+    Now and then no hand is there, or both are.
+    """
     if rng.random() < settings.not_a_hand:
-        return draw_decoy(rng, settings, height, width), np.zeros((height, width), np.uint32)
+        return draw_decoy(rng, settings, height, width), np.zeros((height, width), np.uint32), UNKNOWN
     if settings.two_hands and rng.random() < settings.two_hands:
         return draw_both(rng, settings, height, width)
     phantom = draw(rng, settings, height, width)
-    return phantom.pixels, phantom.packed
+    return phantom.pixels, phantom.packed, phantom.metadata
 
 
 def draw_both(
     rng: Rng, settings: PhantomSettings, height: int, width: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.uint32], Metadata]:
     """Both hands of a person on one film, each whole in its half: pixels and packed masks, (height, width).
 
     `width` is even. Seen from the back, as on a PA film, the left hand lies at the left and the thumbs meet.
@@ -209,7 +221,7 @@ def draw_both(
     person = draw_person(rng, settings.population)
     hands = [draw_geometry(rng, settings, height, width // 2, person=person, side=side) for side in ("left", "right")]
     pixels, _ = _expose(rng, hands, settings)
-    return pixels, np.hstack([hand.packed for hand in hands])
+    return pixels, np.hstack([hand.packed for hand in hands]), _metadata(person)
 
 
 OUTLINE_TOLERANCE_PX = 0.75

@@ -56,8 +56,8 @@ def agreement(cases: Sequence[Case], judges: Sequence[Judge], *, seen: Callable[
     for judge in judges:
         own = [index for index in left if name_of(cases[index]) not in judge.trained_on]
         left = [index for index in left if index not in set(own)]
-        pictures = (cases[index].image for index in own)
-        for index, found in zip(own, judge.segmenter.segment_many(pictures), strict=True):
+        found_in = judge.segmenter.segment_many(cases[index] for index in own)
+        for index, found in zip(own, found_in, strict=True):
             path = cases[index].labels
             assert path is not None
             truth = load_labels(path).masks(found.height, found.width)

@@ -94,7 +94,7 @@ def examine(segmenter: Segmenter, cases: Sequence[Case], *, seen: Callable[[int]
     if not cases:
         raise UserError("nothing to evaluate on: none of the pictures has labels")
     verdicts = []
-    answers = segmenter.answer_many(case.image for case in cases)
+    answers = segmenter.answer_many(cases)
     for case, (radiograph, answer) in zip(cases, answers, strict=True):
         assert case.labels is not None
         labels = load_labels(case.labels)
