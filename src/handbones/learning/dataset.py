@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from handbones.collection import Case
 from handbones.inference.search import rectangle_of
 from handbones.inference.view import Rectangle
-from handbones.labels import Packed, grow, load_labels, rasterise
+from handbones.labels import Packed, Size, grow, load_labels, rasterise
 from handbones.learning.augmentation import Gray, change_gray, collimate, cut_patch, draw_patch, draw_warp
 from handbones.learning.cache import PictureCache
 from handbones.phantom.settings import PRESETS
@@ -68,13 +68,14 @@ class TrainingSet(Dataset[Any]):
         which, position = divmod(serial, self.pass_samples)
         # Where there are fewer cases than go into a step, a pass takes some of them twice.
         index = int(self._rng(_ORDER, which).permutation(len(self.cases))[position % len(self.cases)])
-        picture, outlines = self.cache.load(self.cases[index]), self._outlines_of(index)
+        picture = self.cache.load(self.cases[index])
+        height, width = picture.shape
+        outlines = self._outlines_of(index, (height, width))
         if self.recipe.hand != "whole":
-            rectangle = self._rectangle_of(index, picture)
+            rectangle = self._rectangle_of(index, (height, width))
             warp = draw_warp(rng, rectangle.height, rectangle.width, size, self.recipe.augment)
             warp = warp.after(rectangle.upright)
         else:
-            height, width = picture.shape
             warp = draw_warp(rng, height, width, size, self.recipe.augment)
         if self.recipe.patches.size is not None:
             warp = draw_patch(rng, warp, outlines, self.recipe.patches)
@@ -82,21 +83,20 @@ class TrainingSet(Dataset[Any]):
         picture = change_gray(rng, warp.pixels(picture), self.recipe.augment)
         return collimate(rng, picture, masks, self.recipe.augment)
 
-    def _outlines_of(self, index: int) -> Outlines:
+    def _outlines_of(self, index: int, size: Size) -> Outlines:
         """Polygons whose rasterising equals the competition's masks, at the picture's and any other size."""
         if index not in self._outlines:
             labels = self.cases[index].labels
             assert labels is not None
-            polygons = load_labels(labels).by_bone()
+            polygons = load_labels(labels, size).by_bone()
             self._outlines[index] = Outlines.of([[grow(polygon) for polygon in bone] for bone in polygons])
         return self._outlines[index]
 
-    def _rectangle_of(self, index: int, picture: Gray) -> Rectangle:
+    def _rectangle_of(self, index: int, size: Size) -> Rectangle:
         """What prediction will look at of this picture, once it finds the hand."""
         if index not in self._rectangles:
-            height, width = picture.shape
             wrist = self.recipe.hand == "wrist"
-            self._rectangles[index] = rectangle_of(self._outlines_of(index), height, width, wrist=wrist)
+            self._rectangles[index] = rectangle_of(self._outlines_of(index, size), *size, wrist=wrist)
         return self._rectangles[index]
 
     def _size(self, batch: int) -> int:
