@@ -20,6 +20,8 @@ class BoneModule(LightningModule):
 
     def __init__(self, network: Network, recipe: Recipe, progress: Callable[[], float]) -> None:
         super().__init__()
+        if recipe.training.channels_last:  # weights decide: a picture of one channel looks the same in both layouts
+            network.to(memory_format=torch.channels_last)
         self.network = network
         self.recipe = recipe
         self.progress = progress
@@ -37,12 +39,12 @@ class BoneModule(LightningModule):
         """Logits of (N, 1, H, W) uint8 gray by the network that counts, at the precision of training."""
         model = self.model.eval()
         with self.trainer.precision_plugin.forward_context():
-            logits: Tensor = model(_layout(pictures.to(self.device), self.recipe))
+            logits: Tensor = model(pictures.to(self.device))
         self.network.train()
         return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        logits = self.network(_layout(batch["pictures"], self.recipe))
+        logits = self.network(batch["pictures"])
         with torch.autocast(self.device.type, enabled=False):
             loss, parts = self.loss(logits, batch["masks"])
         return {"loss": loss, "parts": parts}
@@ -56,6 +58,13 @@ class BoneModule(LightningModule):
         # A fused optimiser takes the scale off fp16 gradients itself, too late for clipping.
         fused = self.recipe.training.precision != "16"
         return kind(self.network.parameters(), fused=fused, **options)
+
+    def on_train_start(self) -> None:
+        """Lay out the optimiser's state as the weights are: a resumed run may have saved both in another way."""
+        for weight, state in self.trainer.optimizers[0].state.items():
+            for name, value in state.items():
+                if value.shape == weight.shape and value.stride() != weight.stride():
+                    state[name] = torch.empty_like(weight).copy_(value)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         factor = rate(self.recipe.schedule, self.progress())
@@ -113,7 +122,3 @@ def rate(settings: ScheduleSettings, progress: float) -> float:
         return 1.0
     course = (min(progress, 1.0) - settings.warmup) / max(1.0 - settings.warmup, 1e-9)
     return settings.floor + (1 - settings.floor) * 0.5 * (1 + math.cos(math.pi * course))
-
-
-def _layout(pictures: Tensor, recipe: Recipe) -> Tensor:
-    return pictures.contiguous(memory_format=torch.channels_last) if recipe.training.channels_last else pictures
