@@ -10,6 +10,7 @@ from numba.extending import intrinsic
 if TYPE_CHECKING:
     from handbones.inference.masks import Samples
 
+Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.uint16]
 """bfloat16 numbers, which numpy has not: the upper halves of float32."""
@@ -81,3 +82,49 @@ def depthwise_gradient(x: Bits, grad: Bits, stride: int, result: Floats) -> None
                             sums = result[a, b]
                             for c in range(channels):
                                 sums[c] += one[c] * other[c]
+
+
+@njit(cache=True, nogil=True)
+def undo_filters(rows: Bytes, picture: Bytes) -> bool:
+    """Fill a `picture` (H, W) from the filtered rows (H, 1 + 3 W) of an 8-bit RGB PNG whose channels are equal.
+
+    False where they are not, or where there is no such filter. Filters are those of the PNG specification, section 9.
+    """
+    height, width = picture.shape
+    above = np.zeros(width, np.uint8)
+    for y in range(height):
+        line, row = rows[y], picture[y]
+        different = np.uint8(0)
+        for x in range(width):
+            row[x] = line[3 * x + 1]
+            different |= (row[x] ^ line[3 * x + 2]) | (row[x] ^ line[3 * x + 3])
+        if different or line[0] > 4:
+            return False
+        _undo_filter(line[0], row, above)
+        above = row
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _undo_filter(kind: int, row: Bytes, above: Bytes) -> None:
+    left = corner = 0
+    if kind == 1:
+        for x in range(len(row)):
+            left = (row[x] + left) & 255
+            row[x] = left
+    elif kind == 2:
+        for x in range(len(row)):
+            row[x] += above[x]
+    elif kind == 3:
+        for x in range(len(row)):
+            left = (row[x] + ((left + above[x]) >> 1)) & 255
+            row[x] = left
+    elif kind == 4:
+        for x in range(len(row)):
+            up = int(above[x])
+            to_left, to_up, to_corner = abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)
+            nearest = up if to_up <= to_corner else corner
+            nearest = left if to_left <= min(to_up, to_corner) else nearest
+            left = (row[x] + nearest) & 255
+            row[x] = left
+            corner = up

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,6 +100,27 @@ def test_interrupted_run_leaves_a_model_and_resumes_to_the_same_weights(
 
 
 @pytest.mark.usefixtures("no_export")
+def test_the_network_and_what_an_older_run_saved_are_laid_out_channels_last() -> None:
+    layout = torch.channels_last
+    module = BoneModule(build_network(tiny(), pretrained=False), tiny(), lambda: 0.0)
+    seen: list[bool] = []
+    for layer in module.network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda *said: seen.append(said[2].is_contiguous(memory_format=layout)))
+    logits = module.network(torch.zeros(2, 1, 64, 64, dtype=torch.uint8))
+    assert seen and all(seen)
+    optimiser = module.configure_optimizers()
+    logits.sum().backward()
+    optimiser.step()
+    weight = max(module.network.parameters(), key=lambda weight: weight.dim() * weight.numel())
+    expected = optimiser.state[weight]["exp_avg"].clone()
+    optimiser.state[weight]["exp_avg"] = expected.contiguous()
+    module._trainer = SimpleNamespace(optimizers=[optimiser])  # type: ignore[assignment]
+    module.on_train_start()
+    assert optimiser.state[weight]["exp_avg"].stride() == weight.stride()
+    assert torch.equal(optimiser.state[weight]["exp_avg"], expected)
+
+
 def test_accumulated_batches_resume_to_the_same_weights(drawn: Path, tmp_path: Path) -> None:
     recipe = tiny("training.batch=1", "training.accumulate=2", "training.steps=3", "validation.steps=1")
     fit(recipe, tmp_path / "a", open_collection(drawn))

@@ -12,6 +12,7 @@ from handbones.collection import Case
 from handbones.errors import UserError
 from handbones.files import atomic_path, explain, write_text
 from handbones.learning.warp import Gray
+from handbones.radiograph import load_radiograph
 
 _MOST_OPEN = 4096
 """Pictures that a process keeps mapped: an operating system allows some ten thousands."""
@@ -39,7 +40,7 @@ class PictureCache:
     def load(self, case: Case) -> Gray:
         """The picture (height, width) of a case. Raises `UserError` if it or the cache cannot be read or written."""
         if self.folder is None:
-            return case.load()[0].to_uint8()
+            return load_radiograph(case.image).to_uint8()
         try:
             facts = case.image.stat()
         except OSError as error:
@@ -58,14 +59,16 @@ class PictureCache:
         assert self.folder is not None
         try:
             note = self.folder / f"{_digest(state.encode())}.txt"
+            content = None
             if note.exists():
-                content = note.read_text()
+                name = note.read_text()
             else:
-                content = _digest(case.image.read_bytes())
-                write_text(note, content)
-            file = self.folder / f"{content}.npy"
+                content = case.image.read_bytes()
+                name = _digest(content)
+                write_text(note, name)
+            file = self.folder / f"{name}.npy"
             if not file.exists():
-                picture = case.load()[0].to_uint8()
+                picture = load_radiograph(case.image, content).to_uint8()
                 if not self._has_room(picture.nbytes):
                     return picture
                 with atomic_path(file) as temporary:

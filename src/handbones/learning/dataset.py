@@ -24,7 +24,7 @@ from handbones.errors import UserError
 from handbones.folds import bent
 from handbones.inference.search import rectangle_of
 from handbones.inference.view import Rectangle
-from handbones.labels import Packed, grow, load_labels, rasterise
+from handbones.labels import Packed, Size, grow, load_labels, rasterise
 from handbones.learning.augmentation import Gray, change_gray, collimate, cut_patch, draw_patch, draw_warp
 from handbones.learning.cache import PictureCache
 from handbones.learning.wrist import Hinge
@@ -93,12 +93,13 @@ class TrainingSet(Dataset[Any]):
     def _case(self, rng: np.random.Generator, serial: int, size: int) -> tuple[Gray, Packed, Metadata, Metadata]:
         """A case's picture and masks, what is known beforehand, and what its labels tell."""
         index = self._index(serial)
-        picture, (outlines, hinge) = self.cache.load(self.cases[index]), self._labels_of(index)
+        picture = self.cache.load(self.cases[index])
+        height, width = shape = picture.shape
+        outlines, hinge = self._labels_of(index, shape)
+        onto = None
         if self.recipe.hand != "whole":
-            part = self._rectangle_of(index, picture)
+            part = self._rectangle_of(index, shape)
             height, width, onto = part.height, part.width, part.upright
-        else:
-            (height, width), onto = picture.shape, None
         warp = draw_warp(rng, height, width, size, self.recipe.augment, hinge=hinge, onto=onto)
         if self.recipe.patches.size is not None:
             warp = draw_patch(rng, warp, outlines, self.recipe.patches)
@@ -142,22 +143,21 @@ class TrainingSet(Dataset[Any]):
         # Where the share is no whole number of samples, some batches have one more.
         return place < int(self.recipe.data.pseudo_share * size + self._rng(_MIX, batch).random())
 
-    def _labels_of(self, index: int) -> tuple[Outlines, Hinge | None]:
+    def _labels_of(self, index: int, size: Size) -> tuple[Outlines, Hinge | None]:
         """Polygons whose rasterising equals the competition's masks, at the picture's and any other size; the wrist."""
         if index not in self._drawn:
             path = self.cases[index].labels
             assert path is not None
-            labels = load_labels(path)
+            labels = load_labels(path, size)
             outlines = Outlines.of([[grow(polygon) for polygon in bone] for bone in labels.by_bone()])
             self._drawn[index] = outlines, Hinge.of(labels) if self.recipe.augment.wrist else None
         return self._drawn[index]
 
-    def _rectangle_of(self, index: int, picture: Gray) -> Rectangle:
+    def _rectangle_of(self, index: int, size: Size) -> Rectangle:
         """What prediction will look at of this picture, once it finds the hand."""
         if index not in self._rectangles:
-            height, width = picture.shape
             wrist = self.recipe.hand == "wrist"
-            self._rectangles[index] = rectangle_of(self._labels_of(index)[0], height, width, wrist=wrist)
+            self._rectangles[index] = rectangle_of(self._labels_of(index, size)[0], *size, wrist=wrist)
         return self._rectangles[index]
 
     def _size(self, batch: int) -> int:

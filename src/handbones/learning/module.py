@@ -21,6 +21,8 @@ class BoneModule(LightningModule):
 
     def __init__(self, network: Network, recipe: Recipe, progress: Callable[[], float]) -> None:
         super().__init__()
+        if recipe.training.channels_last:  # weights decide: a picture of one channel looks the same in both layouts
+            network.to(memory_format=torch.channels_last)
         self.network = network
         self.recipe = recipe
         self.progress = progress
@@ -45,7 +47,7 @@ class BoneModule(LightningModule):
         model = self.model.eval()
         metadata = metadata.to(self.device) if metadata is not None else None
         with self.trainer.precision_plugin.forward_context():
-            logits, estimates = self._ask(model, _layout(pictures.to(self.device), self.recipe), metadata)
+            logits, estimates = self._ask(model, pictures.to(self.device), metadata)
         if estimates is not None and targets is not None:
             self.errors.add(estimates, targets)
         self.network.train()
@@ -59,8 +61,7 @@ class BoneModule(LightningModule):
         return network(pictures, metadata), None
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        pictures = _layout(batch["pictures"], self.recipe)
-        logits, estimates = self._ask(self.network, pictures, batch.get("metadata"))
+        logits, estimates = self._ask(self.network, batch["pictures"], batch.get("metadata"))
         with torch.autocast(self.device.type, enabled=False):
             loss, parts = self.loss(logits, batch["masks"])
             if estimates is not None:
@@ -77,6 +78,13 @@ class BoneModule(LightningModule):
         # A fused optimiser takes the scale off fp16 gradients itself, too late for clipping.
         fused = self.recipe.training.precision != "16"
         return kind(self.network.parameters(), fused=fused, **options)
+
+    def on_train_start(self) -> None:
+        """Lay out the optimiser's state as the weights are: a resumed run may have saved both in another way."""
+        for weight, state in self.trainer.optimizers[0].state.items():
+            for name, value in state.items():
+                if value.shape == weight.shape and value.stride() != weight.stride():
+                    state[name] = torch.empty_like(weight).copy_(value)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         factor = rate(self.recipe.schedule, self.progress())
@@ -134,7 +142,3 @@ def rate(settings: ScheduleSettings, progress: float) -> float:
         return 1.0
     course = (min(progress, 1.0) - settings.warmup) / max(1.0 - settings.warmup, 1e-9)
     return settings.floor + (1 - settings.floor) * 0.5 * (1 + math.cos(math.pi * course))
-
-
-def _layout(pictures: Tensor, recipe: Recipe) -> Tensor:
-    return pictures.contiguous(memory_format=torch.channels_last) if recipe.training.channels_last else pictures

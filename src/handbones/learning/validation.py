@@ -119,17 +119,16 @@ class ValidationSet(Dataset[Item]):
     def _case(self, index: int) -> Item:
         case = self.cases[index]
         assert case.labels is not None
-        labels = load_labels(case.labels)
         if index not in self._canvases:
             picture = self.cache.load(case)
             height, width = picture.shape
             rectangle = Rectangle.whole(height, width)
             if self.recipe.hand != "whole":
-                outlines, wrist = Outlines.of(labels.by_bone()), self.recipe.hand == "wrist"
-                rectangle = rectangle_of(outlines, height, width, wrist=wrist)
+                outlines = Outlines.of(load_labels(case.labels, (height, width)).by_bone())
+                rectangle = rectangle_of(outlines, height, width, wrist=self.recipe.hand == "wrist")
             self._canvases[index] = (*self._see(picture, rectangle), (height, width))
         canvas, view, (height, width) = self._canvases[index]
-        truth = labels.masks(height, width)
+        truth = load_labels(case.labels, (height, width)).masks(height, width)
         counted = view.window.cut(truth) if self.recipe.hand == "wrist" else truth
         told = metadata_from_labels(case) if self.recipe.metadata.targets else case.known
         return Item(canvas, view, truth, _areas(counted), self._encode(case.known, told))
