@@ -31,7 +31,7 @@ def hands(seed: int, side: int = 16) -> torch.Tensor:
     words = np.zeros((2, side, side), np.int32)
     for picture in words:
         for bone in range(26):
-            y, x, size = rng.integers(0, side // 2, 2).tolist() + [int(rng.integers(2, side // 2))]
+            y, x, size = rng.integers(2, side // 2, 3).tolist()
             picture[y : y + size, x : x + size] |= 1 << bone
     return torch.from_numpy(words)
 

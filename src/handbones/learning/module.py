@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from handbones.learning.dataset import Batch
 from handbones.learning.losses import SegmentationLoss
 from handbones.learning.networks import Network
+from handbones.learning.supervision import Supervision
 from handbones.recipe import Recipe, ScheduleSettings
 
 
@@ -24,6 +25,7 @@ class BoneModule(LightningModule):
         self.recipe = recipe
         self.progress = progress
         self.loss = SegmentationLoss(recipe.loss)
+        self.supervision = Supervision(network, recipe.network) if recipe.network.deep_supervision else None
         self.average = Average(network, recipe.training.ema) if recipe.training.ema else None
         if recipe.training.compile:
             network.compile()
@@ -42,20 +44,28 @@ class BoneModule(LightningModule):
         return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        logits = self.network(_layout(batch["pictures"], self.recipe))
+        pictures, inner = _layout(batch["pictures"], self.recipe), ()
+        if self.supervision is None:
+            logits = self.network(pictures)
+        else:
+            logits, inner = self.supervision(self.network, pictures)
         with torch.autocast(self.device.type, enabled=False):
-            loss, parts = self.loss(logits, batch["masks"])
+            loss, parts = self.loss(logits, batch["masks"], inner)
         return {"loss": loss, "parts": parts}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         settings = self.recipe.optimiser
         options: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+        trained = self._trained()
         if settings.name == "sgd":
-            return torch.optim.SGD(self.network.parameters(), momentum=0.9, nesterov=True, **options)
+            return torch.optim.SGD(trained, momentum=0.9, nesterov=True, **options)
         kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
         # A fused optimiser takes the scale off fp16 gradients itself, too late for clipping.
         fused = self.recipe.training.precision != "16"
-        return kind(self.network.parameters(), fused=fused, **options)
+        return kind(trained, fused=fused, **options)
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [*self.network.parameters(), *(self.supervision.parameters() if self.supervision is not None else ())]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         factor = rate(self.recipe.schedule, self.progress())
@@ -64,7 +74,7 @@ class BoneModule(LightningModule):
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
         if self.recipe.optimiser.clip is not None:  # Lightning's own clipping refuses fused optimisers
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip)
+            nn.utils.clip_grad_norm_(self._trained(), self.recipe.optimiser.clip)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
