@@ -5,6 +5,7 @@ written out here. `refusal` is asked before an encoder is built.
 """
 
 from fnmatch import fnmatchcase
+from functools import cache
 
 PERMISSIVE = {"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0"}
 
@@ -71,11 +72,18 @@ def weights_licence(encoder: str) -> str:
         return known
     import timm  # noqa: PLC0415
 
-    if encoder.partition(".")[0] not in timm.list_models():
+    if encoder.partition(".")[0] not in _current_names():
         return "unknown"  # a name that timm gave up: it may stand for any weights
     if not timm.models.is_model_pretrained(encoder):
         return "none"
     return timm.get_pretrained_cfg(encoder).license or "unknown"
+
+
+@cache
+def _current_names() -> frozenset[str]:
+    import timm  # noqa: PLC0415
+
+    return frozenset(timm.list_models())
 
 
 def _lookup(table: dict[str, str], encoder: str) -> str | None:

@@ -200,6 +200,8 @@ def _create(settings: NetworkSettings, encoder: str, options: dict[str, Any]) ->
     body: nn.Module = smp.create_model(settings.decoder, **common, **options)
     if settings.decoder == "dpt":
         body.segmentation_head = body.segmentation_head.head  # without its enlargement
+        indices = body.encoder._output_indices  # layers behind the last of them would be weights that nothing uses
+        body.encoder.model.prune_intermediate_layers(indices, prune_norm=True, prune_head=True)
     return body
 
 
