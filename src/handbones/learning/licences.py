@@ -76,7 +76,8 @@ def weights_licence(encoder: str) -> str:
         return "unknown"  # a name that timm gave up: it may stand for any weights
     if not timm.models.is_model_pretrained(encoder):
         return "none"
-    return timm.get_pretrained_cfg(encoder).license or "unknown"
+    source = timm.get_pretrained_cfg(encoder)
+    return (source.license if source is not None else None) or "unknown"
 
 
 @cache

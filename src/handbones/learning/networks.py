@@ -80,7 +80,8 @@ def margins(logits: Tensor) -> Tensor:
     Of two of them one is below 0, also after linear enlargement and averaging, so that a threshold of 1/2 finds what
     argmax finds, and each picture's bones stay apart.
     """
-    best, second = functional.pad(logits, (0, 0, 0, 0, 0, 1)).topk(2, dim=1).values.split(1, dim=1)
+    two = functional.pad(logits, (0, 0, 0, 0, 0, 1)).topk(2, dim=1).values
+    best, second = two[:, :1], two[:, 1:]
     return logits - torch.where(logits == best, second, best)
 
 
@@ -186,10 +187,10 @@ def _options(settings: NetworkSettings) -> dict[str, Any]:
     return options
 
 
-def _create(settings: NetworkSettings, encoder: str, options: dict[str, Any]) -> nn.Module:
+def _create(settings: NetworkSettings, encoder: str, options: dict[str, Any]) -> Any:
     import segmentation_models_pytorch as smp  # noqa: PLC0415 slow, and torchvision's networks do without
 
-    common = {
+    common: dict[str, Any] = {
         "encoder_name": encoder,
         "encoder_weights": True if "pretrained_cfg_overlay" in options else None,
         "in_channels": settings.channels,
@@ -197,7 +198,7 @@ def _create(settings: NetworkSettings, encoder: str, options: dict[str, Any]) ->
     }
     if settings.decoder == "hrnet":
         return HighResolution(**common, **options)
-    body: nn.Module = smp.create_model(settings.decoder, **common, **options)
+    body = smp.create_model(settings.decoder, **common, **options)
     if settings.decoder == "dpt":
         body.segmentation_head = body.segmentation_head.head  # without its enlargement
         indices = body.encoder._output_indices  # layers behind the last of them would be weights that nothing uses
