@@ -6,6 +6,7 @@ import subprocess
 import pytest
 from pydantic import BaseModel
 
+from handbones.anatomy import BONES
 from handbones.errors import UsageError
 from handbones.recipe import (
     Recipe,
@@ -34,7 +35,7 @@ def test_baseline_is_the_starting_code() -> None:
     assert (recipe.network.decoder, recipe.network.encoder) == ("torchvision-fcn", "resnet50")
     assert (recipe.input.size, recipe.training.batch, recipe.data.folds, recipe.data.fold) == (512, 8, 5, 0)
     assert (recipe.optimiser.name, recipe.optimiser.lr, recipe.optimiser.weight_decay) == ("adam", 1e-4, 1e-6)
-    assert recipe.loss.model_dump() == {**dict.fromkeys(recipe.loss.model_dump(), 0.0), "bce": 1.0}
+    assert recipe.loss.parts == {"bce": 1.0} and recipe.loss.bones == {}
     assert recipe.augment == type(recipe.augment)()
 
 
@@ -57,6 +58,13 @@ def test_overrides_are_yaml() -> None:
     assert differences(load_recipe("small"), recipe) == ["input.train_sizes", "optimiser.lr", "training.ema"]
 
 
+def test_a_bones_own_weight_goes_before_its_groups() -> None:
+    recipe = load_recipe("small", ["loss.bones={carpals: 2, Pisiform: 4}"])
+    weights = dict(zip(BONES, recipe.loss.bone_weights, strict=True))
+    assert (weights["Ulna"], weights["Lunate"], weights["Pisiform"]) == (1, 2, 4)
+    assert differences(load_recipe("small"), recipe) == ["loss.bones.carpals", "loss.bones.Pisiform"]
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -72,6 +80,10 @@ def test_overrides_are_yaml() -> None:
         ("training.minutes=null", "no budget"),
         ("phantoms.profile=wilder", "there are the presets"),
         ("network.decoder=vnet", "network.decoder"),
+        ("loss.bones.Pisifrom=2", "loss.bones: give labels of bones, or groups: fingers, carpals, forearm"),
+        ("loss.bones={carpals: -1}", "loss.bones.carpals: input should be greater than or equal to 0"),
+        ("loss.bones={fingers: 0, carpals: 0, forearm: 0}", "every bone has weight 0"),
+        ("loss.softmax=1", "set loss.bce=0"),
         ("network.decoder_channels=[1, 2]", "five whole numbers"),
         ("training.minutes=[", "not YAML"),
         ("training.batch", "write it as field=value"),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from handbones.anatomy import BONES, GROUPS
+from handbones.anatomy import ANATOMY, BONES, GROUPS
 from handbones.encoding import Input, Target
 from handbones.errors import UsageError
 from handbones.files import explain
@@ -29,11 +29,18 @@ Decoder = Literal[
     "deeplabv3plus",
     "upernet",
     "segformer",
+    "dpt",
+    "hrnet",
     "torchvision-fcn",
     "torchvision-deeplabv3",
 ]
 _INHERITED = "with what it goes on from"
+
+SUPERVISED = ("unet", "manet", "linknet")
+"""Decoders that `network.deep_supervision` goes with: their blocks double the resolution one after the other."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=32, le=8192, multiple_of=32)]
 
 
@@ -48,11 +55,25 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+_NAMES_WANTED = f"give labels of bones, or groups: {', '.join(GROUPS)}"
+
+
+def _bones_or_groups(names: tuple[str, ...]) -> tuple[str, ...]:
+    if any(name not in BONES and name not in GROUPS for name in names):
+        raise ValueError(_NAMES_WANTED)
+    return names
+
+
 class NetworkSettings(Settings):
     """The network."""
 
-    decoder: Decoder = setting("unet", "a decoder of segmentation_models_pytorch, or a whole network of torchvision")
-    encoder: str = setting("tf_efficientnet_lite0", "an encoder of timm; resnet50 or resnet101 under torchvision's")
+    decoder: Decoder = setting(
+        "unet", "a decoder of segmentation_models_pytorch, HRNet's own, or a whole network of torchvision"
+    )
+    encoder: str = setting(
+        "tf_efficientnet_lite0",
+        "an encoder of timm or segmentation_models_pytorch; resnet50 or resnet101 under torchvision's",
+    )
     weights: str = setting("imagenet", "start of the encoder: imagenet (from an installed package), none, or a file")
     channels: Literal[1, 3] = setting(1, "input channels; 3 repeats the gray picture", "channels")
     stride: Literal[1, 2, 4, 8] = setting(1, "input pixels per logit, along a side", "pixels")
@@ -60,6 +81,9 @@ class NetworkSettings(Settings):
         (256, 128, 64, 32, 16), "width of the blocks of unet, unetplusplus and manet, coarse to fine", "channels"
     )
     head_bias: float | None = setting(None, "bias that the last layer starts with; null leaves it random", "logit")
+    deep_supervision: int = setting(
+        0, "coarser maps of unet, manet or linknet that learn the masks too; in training only", "maps", ge=0, le=3
+    )
 
     @field_validator("decoder_channels")
     @classmethod
@@ -67,6 +91,12 @@ class NetworkSettings(Settings):
         if len(channels) != 5 or min(channels) < 1:
             raise ValueError("five whole numbers above 0 are needed")
         return channels
+
+    @model_validator(mode="after")
+    def _can_be_supervised(self) -> Self:
+        if self.deep_supervision and self.decoder not in SUPERVISED:
+            raise ValueError(f"deep_supervision needs one of the decoders {', '.join(SUPERVISED)}, not {self.decoder}")
+        return self
 
 
 class InputSettings(Settings):
@@ -139,10 +169,9 @@ class PatchSettings(Settings):
     @field_validator("bones")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in names if name not in BONES and name not in GROUPS]
-        if unknown or not names:
-            raise ValueError(f"give labels of bones, or groups: {', '.join(GROUPS)}")
-        return names
+        if not names:
+            raise ValueError(_NAMES_WANTED)
+        return _bones_or_groups(names)
 
 
 class LossSettings(Settings):
@@ -153,13 +182,47 @@ class LossSettings(Settings):
     jaccard: float = setting(0.0, "1 - Jaccard of the probabilities, per bone over the batch", "weight", ge=0)
     focal: float = setting(0.0, "focal loss, gamma 2", "weight", ge=0)
     tversky: float = setting(0.0, "Tversky loss, false negatives 0.7 and false positives 0.3", "weight", ge=0)
+    focal_tversky: float = setting(0.0, "the Tversky loss of each bone to the power 3/4", "weight", ge=0)
     lovasz: float = setting(0.0, "Lovasz hinge, per bone and picture", "weight", ge=0)
+    boundary: float = setting(
+        0.0, "what is wrong times its distance from the bone's outline; to be added to another part", "weight", ge=0
+    )
+    cldice: float = setting(
+        0.0, "1 - Dice of centre lines (clDice), per bone over the batch; to be added to another part", "weight", ge=0
+    )
+    softmax: float = setting(
+        0.0, "softmax cross-entropy: one bone or none a pixel, overlap is lost; goes with no other part", "weight", ge=0
+    )
+    bones: dict[str, Weight] = setting(
+        {}, "weights of bones in every part: label, or group (fingers, carpals, forearm), to weight; else 1", "weight"
+    )
+
+    @field_validator("bones")
+    @classmethod
+    def _known(cls, weights: dict[str, float]) -> dict[str, float]:
+        _bones_or_groups(tuple(weights))
+        return weights
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if not any(self.model_dump().values()):
+        if not self.parts:
             raise ValueError("every part has weight 0: give one of them a weight")
+        if self.softmax and len(self.parts) > 1:
+            other = next(name for name in self.parts if name != "softmax")
+            raise ValueError(f"softmax knows one bone a pixel and {other} many: set loss.{other}=0")
+        if not any(self.bone_weights):
+            raise ValueError("every bone has weight 0: give one of them a weight")
         return self
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """The parts that count, with their weights."""
+        return {name: weight for name, weight in self.model_dump(exclude={"bones"}).items() if weight}
+
+    @property
+    def bone_weights(self) -> tuple[float, ...]:
+        """A weight for each of the 29 bones, in order; a bone's own goes before its group's."""
+        return tuple(self.bones.get(bone.label, self.bones.get(bone.group, 1.0)) for bone in ANATOMY)
 
 
 class OptimiserSettings(Settings):
@@ -304,6 +367,12 @@ class Recipe(Settings):
     metadata: MetadataSettings = setting(MetadataSettings(), "what is known beside the picture")
 
     @model_validator(mode="after")
+    def _supervised_as_it_is(self) -> Self:
+        if self.network.deep_supervision and self.training.compile:
+            raise ValueError("network.deep_supervision does not go with training.compile: set one of them off")
+        return self
+
+    @model_validator(mode="after")
     def _patches_fit(self) -> Self:
         smallest = min(self.input.train_sizes or (self.input.size,))
         if self.patches.size is not None and self.patches.size > smallest:
@@ -386,7 +455,7 @@ def inherit(recipe: Recipe, origin: Recipe) -> Recipe:
 def differences(old: Recipe, new: Recipe) -> list[str]:
     """Dotted names of the fields in which two recipes differ."""
     a, b = _flat(old.model_dump()), _flat(new.model_dump())
-    return [name for name in a if a[name] != b[name]]
+    return [name for name in {**a, **b} if a.get(name) != b.get(name)]
 
 
 def field_names(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:

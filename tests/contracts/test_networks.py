@@ -182,6 +182,61 @@ class TestSegformer(NetworkContract):
     overrides = ("network.decoder=segformer", "network.stride=2")
 
 
+class TestDpt(NetworkContract):
+    overrides = ("network.decoder=dpt", "network.stride=2", "network.encoder=test_vit.r160_in1k")
+
+
+class TestHighResolution(NetworkContract):
+    overrides = ("network.decoder=hrnet", "network.stride=4", "network.encoder=test_resnet.r160_in1k")
+
+
+class TestConvNext(NetworkContract):
+    overrides = ("network.decoder=unet", "network.stride=2", "network.encoder=test_convnext.r160_in1k")
+
+
+class TestSoftmax(NetworkContract):
+    overrides = ("network.decoder=unet", "network.stride=4", "loss.softmax=1", "loss.bce=0", "loss.dice=0")
+
+    def test_bones_may_overlap(self, network: Network) -> None:
+        """They may not: where a logit is above 0 it is the largest, in training as it comes, and all others below."""
+        picture = self.pictures(2, 1, self.side, self.side)
+        with torch.no_grad():
+            margins = network(picture)
+            network.exclusive = False
+            logits = network(picture)
+        claimed = margins > 0
+        assert claimed.sum(1).max() == 1
+        assert torch.equal(claimed, (logits > 0) & (logits == logits.amax(1, keepdim=True)))
+
+
+@pytest.mark.slow
+class TestHrnet(NetworkContract):
+    overrides = ("network.decoder=hrnet", "network.stride=4", "network.encoder=hrnet_w18_small")
+    exported = True
+
+
+@pytest.mark.slow
+class TestResNet(NetworkContract):
+    overrides = ("network.decoder=unet", "network.stride=2", "network.encoder=resnet18")
+
+
+@pytest.mark.slow
+class TestEfficientNet(NetworkContract):
+    overrides = ("network.decoder=unet", "network.stride=2", "network.encoder=efficientnet_b0")
+
+
+@pytest.mark.slow
+class TestOwnEfficientNet(NetworkContract):
+    """An encoder that segmentation_models_pytorch has and timm has not."""
+
+    overrides = ("network.decoder=unet", "network.stride=2", "network.encoder=efficientnet-b0")
+
+
+@pytest.mark.slow
+class TestSwin(NetworkContract):
+    overrides = ("network.decoder=unet", "network.stride=4", "network.encoder=swin_tiny_patch4_window7_224")
+
+
 class TestTorchvisionFcn(NetworkContract):
     recipe_name = "baseline"
     overrides = ("network.weights=none",)

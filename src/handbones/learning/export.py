@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,8 @@ def _convert(network: Network) -> Any:
     model = program.model_proto
     # What is left of torch's shape arithmetic would keep onnxruntime from joining layers: a third of the speed.
     # Weights stay what they are.
-    optimizer.fold_constants(model, input_size_limit=64, should_fold=_not_transposed)
+    weights = network.state_dict().keys()
+    optimizer.fold_constants(model, input_size_limit=64, should_fold=lambda node: _no_weight(node, weights))
     optimizer.remove_unused_nodes(model)
     model.producer_name = "handbones"
     for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input):
@@ -162,9 +164,9 @@ def _convert(network: Network) -> Any:
     return model
 
 
-def _not_transposed(node: Any) -> bool | None:
-    """Transposing a weight is left to onnxruntime; None leaves the decision on other nodes to the optimiser."""
-    return False if node.op_type == "Transpose" else None
+def _no_weight(node: Any, weights: Collection[str]) -> bool | None:
+    """What a weight goes into is left to onnxruntime; None leaves the decision on other nodes to the optimiser."""
+    return False if any(value is not None and value.name in weights for value in node.inputs) else None
 
 
 def _disagreement(network: Network, path: Path) -> float:

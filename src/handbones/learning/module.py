@@ -13,6 +13,7 @@ from handbones.learning.dataset import Batch
 from handbones.learning.losses import SegmentationLoss
 from handbones.learning.metadata import EstimateErrors, EstimateLoss
 from handbones.learning.networks import Network
+from handbones.learning.supervision import Supervision
 from handbones.recipe import Recipe, ScheduleSettings, TrainingSettings
 
 
@@ -30,6 +31,7 @@ class BoneModule(LightningModule):
         self.estimates = bool(recipe.metadata.targets)
         self.estimate_loss = EstimateLoss(recipe.metadata)
         self.errors = EstimateErrors(recipe.metadata)
+        self.supervision = Supervision(network, recipe.network) if recipe.network.deep_supervision else None
         self.average = Average(network, recipe.training) if recipe.training.ema else None
         if recipe.training.compile:
             network.compile()
@@ -47,23 +49,23 @@ class BoneModule(LightningModule):
         model = self.model.eval()
         metadata = metadata.to(self.device) if metadata is not None else None
         with self.trainer.precision_plugin.forward_context():
-            logits, estimates = self._ask(model, pictures.to(self.device), metadata)
+            made = model(pictures.to(self.device), metadata, estimate=self.estimates)
+        logits: Tensor
+        logits, estimates = made if self.estimates else (made, None)
         if estimates is not None and targets is not None:
             self.errors.add(estimates, targets)
         self.network.train()
         return logits
 
-    def _ask(self, network: Network, pictures: Tensor, metadata: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Logits, and estimates where there are any."""
-        if self.estimates:
-            logits, estimates = network(pictures, metadata, estimate=True)
-            return logits, estimates
-        return network(pictures, metadata), None
-
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        logits, estimates = self._ask(self.network, batch["pictures"], batch.get("metadata"))
+        pictures, given = batch["pictures"], {"metadata": batch.get("metadata"), "estimate": self.estimates}
+        if self.supervision is None:
+            made, inner = self.network(pictures, **given), ()
+        else:
+            made, inner = self.supervision(self.network, pictures, **given)
+        logits, estimates = made if self.estimates else (made, None)
         with torch.autocast(self.device.type, enabled=False):
-            loss, parts = self.loss(logits, batch["masks"])
+            loss, parts = self.loss(logits, batch["masks"], inner)
             if estimates is not None:
                 part = self.estimate_loss(estimates, batch["targets"])
                 loss, parts["metadata"] = loss + self.recipe.metadata.target_loss * part, part.detach()
@@ -72,12 +74,16 @@ class BoneModule(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         settings = self.recipe.optimiser
         options: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+        trained = self._trained()
         if settings.name == "sgd":
-            return torch.optim.SGD(self.network.parameters(), momentum=0.9, nesterov=True, **options)
+            return torch.optim.SGD(trained, momentum=0.9, nesterov=True, **options)
         kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
         # A fused optimiser takes the scale off fp16 gradients itself, too late for clipping.
         fused = self.recipe.training.precision != "16"
-        return kind(self.network.parameters(), fused=fused, **options)
+        return kind(trained, fused=fused, **options)
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [*self.network.parameters(), *(self.supervision.parameters() if self.supervision is not None else ())]
 
     def on_train_start(self) -> None:
         """Lay out the optimiser's state as the weights are: a resumed run may have saved both in another way."""
@@ -101,7 +107,7 @@ class BoneModule(LightningModule):
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
         if self.recipe.optimiser.clip is not None:  # Lightning's own clipping refuses fused optimisers
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip)
+            nn.utils.clip_grad_norm_(self._trained(), self.recipe.optimiser.clip)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)

@@ -4,6 +4,8 @@ Every network is wrapped in `Network`, which normalises the picture, so that wha
 laptop takes the same bytes.
 """
 
+import difflib
+import logging
 from typing import Any
 
 import torch
@@ -12,9 +14,13 @@ from torch.nn import functional
 
 from handbones.anatomy import BONES
 from handbones.errors import UsageError
+from handbones.learning.decoders import HighResolution
+from handbones.learning.licences import refusal
 from handbones.learning.metadata import Estimator, Modulation
-from handbones.learning.weights import encoder_weights, load_torchvision_weights
+from handbones.learning.weights import encoder_weights, load_encoder, load_torchvision_weights
 from handbones.recipe import InputSettings, MetadataSettings, NetworkSettings, Recipe
+
+logger = logging.getLogger(__name__)
 
 MULTIPLE = 32
 """Height and width of a network's input are multiples of this."""
@@ -32,6 +38,8 @@ _NATIVE_STRIDE = {
     "deeplabv3plus": 4,
     "upernet": 4,
     "segformer": 4,
+    "dpt": 2,
+    "hrnet": 4,
 }
 # Decoders whose last blocks double the resolution one after the other, so that they can be left out.
 _TRIMMABLE = {"unet", "manet"}
@@ -45,7 +53,9 @@ class Network(nn.Module):
 
     `body` maps (N, channels, H, W) to (N, 29, H / s, W / s) with s <= `stride`'s native value; the wrapper enlarges
     its logits where the recipe asks for more of them than `body` gives. Where metadata has a part in it, `body` has
-    `encoder`, `decoder` and `segmentation_head`, as those of segmentation_models_pytorch do.
+    `encoder`, `decoder` and `segmentation_head`, as those of segmentation_models_pytorch do. `exclusive` (training with
+    softmax): out of training, a logit tells how far a bone is above the best of the others and of none, so that no two
+    are above 0.
     """
 
     def __init__(self, body: nn.Module, settings: NetworkSettings, picture: InputSettings, enlarge: int = 1) -> None:
@@ -54,6 +64,7 @@ class Network(nn.Module):
         self.stride = settings.stride
         self.channels = settings.channels
         self.enlarge = enlarge
+        self.exclusive = False
         self.mean = 255.0 * picture.mean
         self.scale = 1.0 / (255.0 * picture.std)
         self.modulation: Modulation | None = None
@@ -94,8 +105,19 @@ class Network(nn.Module):
 
     def _enlarged(self, logits: Tensor) -> Tensor:
         if self.enlarge > 1:
-            return functional.interpolate(logits, scale_factor=float(self.enlarge), mode="bilinear")
-        return logits
+            logits = functional.interpolate(logits, scale_factor=float(self.enlarge), mode="bilinear")
+        return margins(logits) if self.exclusive and not self.training else logits
+
+
+def margins(logits: Tensor) -> Tensor:
+    """How far each of (N, 29, h, w) logits is above the best of the others and of a background's 0.
+
+    Of two of them one is below 0, also after linear enlargement and averaging, so that a threshold of 1/2 finds what
+    argmax finds, and each picture's bones stay apart.
+    """
+    two = functional.pad(logits, (0, 0, 0, 0, 0, 1)).topk(2, dim=1).values
+    best, second = two[:, :1], two[:, 1:]
+    return logits - torch.where(logits == best, second, best)
 
 
 class _Out(nn.Module):
@@ -120,7 +142,8 @@ class _Out(nn.Module):
 def build_network(recipe: Recipe, *, pretrained: bool = True) -> Network:
     """The network of a recipe, with the weights that it starts from (`pretrained=False`: random ones).
 
-    Raises `UsageError` on an unknown encoder or an impossible stride, `UserError` where weights cannot be had.
+    Raises `UsageError` on an encoder that is unknown, not free to use or not fit for the decoder, or an impossible
+    stride; `UserError` where weights cannot be had.
     """
     settings = recipe.network
     weights = settings.weights if pretrained else "none"
@@ -130,6 +153,7 @@ def build_network(recipe: Recipe, *, pretrained: bool = True) -> Network:
         network = _smp(settings, recipe.input, weights)
         channels = network.body.encoder.out_channels[-1]
     network.add_metadata(recipe.metadata, channels)
+    network.exclusive = recipe.loss.softmax > 0
     return network
 
 
@@ -143,38 +167,105 @@ def start_head(head: nn.Module, bias: float | None) -> None:
 
 
 def _smp(settings: NetworkSettings, picture: InputSettings, weights: str) -> Network:
-    import segmentation_models_pytorch as smp  # noqa: PLC0415 slow, and torchvision's networks do without
-    import timm  # noqa: PLC0415
-
-    if not timm.is_model(settings.encoder):
-        raise UsageError(f"network.encoder: timm knows no {settings.encoder!r}{_nearest_encoder(settings.encoder)}")
+    encoder = _known_encoder(settings.encoder)
+    refused = refusal(settings.encoder, weights)
+    if refused is not None:
+        raise UsageError(refused)
     native, stride = _NATIVE_STRIDE[settings.decoder], settings.stride
     if native < stride and settings.decoder not in _TRIMMABLE:
         raise UsageError(
             f"network.stride: {settings.decoder} gives a logit every {native} pixels; set it to {native}, "
             f"or take network.decoder=unet"
         )
-    options = dict(encoder_weights(settings.encoder, weights))
+    options = _options(settings)
+    if encoder.startswith("tu-"):
+        options |= encoder_weights(settings.encoder, weights)
+    try:
+        body = _create(settings, encoder, options)
+        if not encoder.startswith("tu-"):
+            load_encoder(body.encoder, settings.encoder, weights)
+        if native < stride:
+            _stop_early(body, settings.decoder_channels[: -(stride.bit_length() - 1)])
+        start_head(body.segmentation_head, settings.head_bias)
+        network = Network(body, settings, picture, enlarge=max(1, native // stride))
+        _try_out(network)
+    except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        logger.debug("build", exc_info=error)  # what timm's models raise where they do not fit is up to each of them
+        raise UsageError(_unfit(settings)) from None
+    return network
+
+
+def _known_encoder(name: str) -> str:
+    """An encoder's name as segmentation_models_pytorch takes it: timm's with a mark, else one of its own."""
+    import timm  # noqa: PLC0415
+    from segmentation_models_pytorch.encoders import encoders  # noqa: PLC0415 slow
+
+    if timm.is_model(name):
+        tags = timm.list_pretrained(name.partition(".")[0] + ".*") if "." in name else [name]
+        if name in tags:
+            return f"tu-{name}"
+        raise UsageError(f"network.encoder: timm has no weights {name!r}{_nearest(name, tags)}")
+    own = {encoder for encoder in encoders if not encoder.startswith("timm-")}  # old names of timm's
+    if name in own:
+        return name
+    near = _nearest(name, [*timm.list_models(), *own])
+    raise UsageError(f"network.encoder: neither timm nor segmentation_models_pytorch knows {name!r}{near}")
+
+
+def _options(settings: NetworkSettings) -> dict[str, Any]:
+    """Arguments of the decoder, and of the encoder where it is timm's."""
+    options: dict[str, Any] = {}
     if settings.encoder.startswith("tf_"):
         # TensorFlow's padding depends on the input's size at run time. Symmetric padding samples the same features,
         # shifted by a pixel, and leaves a graph without shape arithmetic.
         options["pad_type"] = ""
-    if native > 1:
+    if settings.encoder.startswith("swin"):
+        options["strict_img_size"] = False
+    if settings.decoder == "dpt":
+        options["dynamic_img_size"] = True
+    elif settings.decoder == "hrnet":
+        if settings.encoder.startswith("hrnet"):
+            options["feature_location"] = ""  # the branches themselves, not what a classifier makes of them
+    elif _NATIVE_STRIDE[settings.decoder] > 1:
         options["upsampling"] = 1
     if settings.decoder in _WIDTHS_CHOSEN:
         options["decoder_channels"] = settings.decoder_channels
-    body = smp.create_model(
-        settings.decoder,
-        encoder_name=f"tu-{settings.encoder}",
-        encoder_weights=True if "pretrained_cfg_overlay" in options else None,
-        in_channels=settings.channels,
-        classes=len(BONES),
-        **options,
+    return options
+
+
+def _create(settings: NetworkSettings, encoder: str, options: dict[str, Any]) -> Any:
+    import segmentation_models_pytorch as smp  # noqa: PLC0415 slow, and torchvision's networks do without
+
+    common: dict[str, Any] = {
+        "encoder_name": encoder,
+        "encoder_weights": True if "pretrained_cfg_overlay" in options else None,
+        "in_channels": settings.channels,
+        "classes": len(BONES),
+    }
+    if settings.decoder == "hrnet":
+        return HighResolution(**common, **options)
+    body = smp.create_model(settings.decoder, **common, **options)
+    if settings.decoder == "dpt":
+        body.segmentation_head = body.segmentation_head.head  # without its enlargement
+        indices = body.encoder._output_indices  # layers behind the last of them would be weights that nothing uses
+        body.encoder.model.prune_intermediate_layers(indices, prune_norm=True, prune_head=True)
+    return body
+
+
+def _try_out(network: Network) -> None:
+    """A picture of odd proportions through the network: not every encoder takes every size, nor every decoder it."""
+    training = network.training
+    with torch.no_grad():
+        network.eval()(torch.zeros((1, 1, 8 * MULTIPLE, 9 * MULTIPLE), dtype=torch.uint8))
+    network.train(training)
+
+
+def _unfit(settings: NetworkSettings) -> str:
+    other = "another" if settings.decoder == "dpt" else "another, or network.decoder=dpt for a plain vision transformer"
+    return (
+        f"network.encoder: {settings.encoder} does not go with network.decoder={settings.decoder} and pictures of any "
+        f"size; take {other}"
     )
-    if native < stride:
-        _stop_early(body, settings.decoder_channels[: -(stride.bit_length() - 1)])
-    start_head(body.segmentation_head, settings.head_bias)
-    return Network(body, settings, picture, enlarge=max(1, native // stride))
 
 
 def _stop_early(body: nn.Module, channels: tuple[int, ...]) -> None:
@@ -202,12 +293,8 @@ def _torchvision(settings: NetworkSettings, picture: InputSettings, weights: str
     return Network(_Out(network), settings, picture)
 
 
-def _nearest_encoder(name: str) -> str:
-    import difflib  # noqa: PLC0415
-
-    import timm  # noqa: PLC0415
-
-    near = difflib.get_close_matches(name, timm.list_models(), n=1)
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -37,6 +37,27 @@ def encoder_weights(encoder: str, weights: str) -> Mapping[str, Any]:
     return {"pretrained_cfg_overlay": {"state_dict": _timm_names(encoder, read_state(path), path)}}
 
 
+def load_encoder(encoder: nn.Module, name: str, weights: str) -> None:
+    """Start one of segmentation_models_pytorch's own encoders from `weights` ("imagenet", "none" or a file).
+
+    For one input channel the first layer's weights are summed over the colours.
+    """
+    if weights == "none":
+        return
+    path = _own_file(name) if weights == "imagenet" else Path(weights)
+    if path is None:
+        raise UserError(_none_here(name))
+    state, own = read_state(path), encoder.state_dict()
+    for key in own.keys() & state.keys():
+        if state[key].ndim == 4 and own[key].shape[1] == 1 and state[key].shape[1] == 3:
+            state[key] = state[key].sum(1, keepdim=True)
+    wrong = [key for key, value in own.items() if key not in state or state[key].shape != value.shape]
+    if wrong:
+        raise UserError(f"{path}: not weights of {name}: {wrong[0]!r} is missing or has another shape")
+    nn.Module.load_state_dict(encoder, {key: state[key] for key in own})
+    logger.info("encoder %s starts from %s", name, path)
+
+
 def load_torchvision_weights(network: nn.Module, name: str, weights: str) -> None:
     """Start torchvision's segmentation network `name` from `weights` ("imagenet", "none" or a file).
 
@@ -114,6 +135,18 @@ def _imagenet_file(encoder: str) -> Path | None:
     if source is None or not source.hf_hub_id:
         return None
     cached = try_to_load_from_cache(source.hf_hub_id, "model.safetensors")
+    return Path(cached) if isinstance(cached, str) else None
+
+
+def _own_file(encoder: str) -> Path | None:
+    """What segmentation_models_pytorch has downloaded earlier."""
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
+    from segmentation_models_pytorch.encoders import encoders  # noqa: PLC0415
+
+    source = encoders[encoder]["pretrained_settings"].get("imagenet")
+    if source is None:
+        return None
+    cached = try_to_load_from_cache(source["repo_id"], "model.safetensors", revision=source["revision"])
     return Path(cached) if isinstance(cached, str) else None
 
 
