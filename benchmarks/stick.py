@@ -60,7 +60,7 @@ class Ours:
     wrist_share: float = 0.4
 
 
-TILT = ("augment.wrist=50", "data.tilted=0.5", "validation.tilted=0.57")
+TILT = ("augment.wrist=0.4", "data.tilted=0.5", "validation.tilted=0.57")
 """The measures against the shift."""
 
 ROWS: dict[str, Rival | Ours] = {
