@@ -52,7 +52,7 @@ class Knowing:
         self.known = labels
 
     def segment_many(self, pictures: list) -> list[Segmentation]:
-        plain, mirrored = (picture.pixels for picture in pictures)
+        plain, mirrored = (picture.pixels for picture, _ in pictures)
         assert np.array_equal(plain[:, ::-1], mirrored)
         labels = self.known[plain.tobytes()]
         return [found(labels), found(labels.map(lambda points: points * (-1, 1) + (SIZE - 1, 0)))]

@@ -52,7 +52,7 @@ NONE = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 # How far a bone leans out of the picture's plane at rest, degrees: of radius and ulna the end at the wrist, of the
 # metacarpals of the fingers the head, positive to the palm. So the rims of their ends lie over their neighbours.
 LEAN: dict[str, float] = {
-    "finger-7": 14.6, "finger-11": 15.4, "finger-15": 7.6, "finger-19": 8.0, "Radius": -17.0, "Ulna": 0.4,
+    "finger-7": 14.6, "finger-11": 15.4, "finger-15": 7.6, "finger-19": 8.0, "Radius": -19.0, "Ulna": 0.4,
 }  # fmt: skip
 
 
