@@ -2,9 +2,9 @@
 
     python benchmarks/softmax.py [--phantoms 200] [--size 512] [--json FILE]
 
-On the exact masks of realistic phantoms. A pixel of several bones goes to one of them only: to the last in the order
-(what drawing all bones into one label map leaves), to the larger, to the smaller, or so that the mean over the bones is
-as high as it can be. Everything else is taken as found perfectly.
+On the exact masks of realistic phantoms (without sesamoids and shutters). A pixel of several bones goes to one of them
+only: to the last in the order (what drawing all bones into one label map leaves), to the larger, to the smaller, or so
+that the mean over the bones is as high as it can be. Everything else is taken as found perfectly.
 """
 
 import argparse

@@ -160,9 +160,9 @@ def test_optimisation_finds_the_bones(name: str) -> None:
     loss, masks = loss_of(name, **more), hands(1)
     torch.manual_seed(0)
     logits = torch.randn((2, 29, 16, 16), requires_grad=True)
-    optimiser = torch.optim.Adam([logits], lr=0.5)
+    optimiser = torch.optim.Adam([logits], lr=0.8)
     course = []
-    for _ in range(60):
+    for _ in range(40):
         total, _ = loss(logits, masks)
         optimiser.zero_grad()
         total.backward()
