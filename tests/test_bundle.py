@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from handbones.anatomy import BONES
-from handbones.bundle import card_text, load_bundle, save_cover
+from handbones.bundle import card_text, load_bundle, packaged_model, save_cover
 from handbones.errors import UserError
 from handbones.recipe import load_recipe
 
@@ -27,6 +27,15 @@ def test_folder_run_and_card_round_trip(folder: Path) -> None:
         assert bundle.card["bones"] == list(BONES)
         assert bundle.recipe == load_recipe("small")
         assert (bundle.weights, bundle.onnx) == (folder / "model.safetensors", None)
+
+
+def test_default_is_the_packaged_model_unless_something_has_that_name(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_bundle("default").path == packaged_model()
+    folder.rename(tmp_path / "default")
+    assert load_bundle("default").path == Path("default")
 
 
 def test_missing_parts(folder: Path, tmp_path: Path) -> None:

@@ -42,11 +42,13 @@ class Bundle:
 
 
 def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
-    """Read a bundle: its folder, a run folder that holds `bundle/`, or a single .onnx file; None: the packaged model.
+    """Read a bundle: its folder, a run folder that holds `bundle/`, or a single .onnx file.
 
-    Raises `UserError`, one line, where it is missing, incomplete, of other bones or not a bundle at all.
+    None, and the word `default` where nothing has that name, mean the packaged model. Raises `UserError`, one line,
+    where it is missing, incomplete, of other bones or not a bundle at all.
     """
-    place = packaged_model() if path is None else Path(path)
+    named = path is None or (str(path) == "default" and not Path(path).exists())
+    place = packaged_model() if named else Path(str(path))
     if place.is_dir():
         return _load_folder(place if (place / CARD).exists() else place / "bundle", place)
     if not place.exists():

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from handbones.bundle import packaged_model
 from handbones.collection import Collection, open_collection
 from handbones.commands.console import TrainingConsole, need_torch
 from handbones.errors import UsageError
@@ -28,7 +27,7 @@ def train(
     phantoms: Annotated[str | None, typer.Option(help="Preset of phantoms to learn from (phantoms.profile).")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time to train (training.minutes).")] = None,
     hours: Annotated[float | None, typer.Option(help="The same in hours.")] = None,
-    init: Annotated[str | None, typer.Option(help="A bundle to start from; default: the packaged model.")] = None,
+    init: Annotated[Path | None, typer.Option(help="A bundle to start from; default: the packaged model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
     pseudo: Annotated[
@@ -77,7 +76,7 @@ def train(
         assert minutes is not None
         chosen = _plan(collection, minutes, overrides, folder)
     with TrainingConsole() as console:
-        outcome = fit(chosen, folder, collection, pseudo=guessed, init=_bundle(init), resume=resume, watch=console)
+        outcome = fit(chosen, folder, collection, pseudo=guessed, init=init, resume=resume, watch=console)
     if outcome.first:
         _say_what_next(folder, outcome.bundle, outcome.interrupted)
     if outcome.interrupted:
@@ -93,10 +92,6 @@ def _plan(collection: Collection | None, minutes: float, overrides: list[str], f
     print(planned, flush=True)
     write_text(make_folder(folder) / "plan.txt", f"{planned}\n")
     return planned.recipe
-
-
-def _bundle(init: str | None) -> Path | None:
-    return packaged_model() if init == "default" else Path(init) if init else None
 
 
 def _say_what_next(folder: Path, bundle: Path, interrupted: bool) -> None:
