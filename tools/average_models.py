@@ -1,4 +1,4 @@
-"""Average the weights of two models of one build into one .onnx file, as the packaged model is made.
+"""Average the weights of two models of one build into one .onnx file, a candidate for the packaged model.
 
     python tools/average_models.py EARLIER LATER --out FILE [--share 0.5] [--size 896]
 
