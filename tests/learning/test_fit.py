@@ -5,6 +5,9 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -119,6 +122,24 @@ def test_the_network_and_what_an_older_run_saved_are_laid_out_channels_last() ->
     module.on_train_start()
     assert optimiser.state[weight]["exp_avg"].stride() == weight.stride()
     assert torch.equal(optimiser.state[weight]["exp_avg"], expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
+def test_a_signal_to_the_whole_process_group_ends_a_training_in_good_order(drawn: Path, tmp_path: Path) -> None:
+    settings = [*TINY, "training.workers=2", "training.steps=100000", "validation.steps=3"]
+    words = ["-m", "handbones", "train", drawn, "--recipe", "small", "--out", tmp_path / "run", "--set", *settings]
+    with subprocess.Popen(
+        [sys.executable, *map(str, words)], start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        while process.poll() is None and not (tmp_path / "run" / "history.csv").exists():
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGTERM)  # as SLURM does when the time is up
+        assert process.stdout is not None
+        said = process.stdout.read().decode()
+    assert process.returncode == 130, said
+    assert "Traceback" not in said and "--resume" in said
+    assert load_bundle(tmp_path / "run").card["training"]["steps"] >= 1
 
 
 def test_accumulated_batches_resume_to_the_same_weights(drawn: Path, tmp_path: Path) -> None:

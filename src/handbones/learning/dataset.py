@@ -229,10 +229,12 @@ def training_loader(dataset: TrainingSet, serials: Serials, workers: int, *, pin
 
 
 def start_worker(_: int) -> None:
-    """One thread a worker, since there are as many of them as cores; Ctrl-C is for the training to answer."""
+    """One thread a worker, since there are as many of them as cores; what ends the training is for it to answer."""
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 of use in workers alone
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgrp"):  # SLURM, timeout and others signal the whole process group
+        os.setpgrp()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     threadpool_limits(1, user_api="blas")

@@ -1,12 +1,10 @@
 """A training from recipe to bundle."""
 
-import signal
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -25,6 +23,7 @@ from handbones.learning.metadata import refuse_unknown
 from handbones.learning.module import BoneModule
 from handbones.learning.networks import build_network, count_parameters
 from handbones.learning.run import Run, Split
+from handbones.learning.stopping import Stopping
 from handbones.learning.tracking import build_loggers
 from handbones.learning.validation import ByTilt, ValidationSet, validation_loader
 from handbones.learning.watch import State, Watch
@@ -87,7 +86,8 @@ def fit(
     examiner = validation_loader(ValidationSet(recipe, run.split.valid, cache), min(workers, 4), world)
     by_tilt = ByTilt.of(recipe, run.split.valid)
     course = Course(recipe, run, samples.pass_steps, examiner, watch, world, by_tilt, learned=bundle is not None)
-    trainer = _trainer(recipe, out, course)
+    stopping = Stopping(course, watch)
+    trainer = _trainer(recipe, out, course, stopping)
     device = trainer.strategy.root_device.type
     if device == "cpu":
         cpu.keep_memory()
@@ -100,7 +100,7 @@ def fit(
     serials = Serials(training.batch, first, last, world.rank, world.size)
     loader = training_loader(samples, serials, workers, pin=device == "cuda")
     memory = plain_memory_errors(recipe, lambda: course.validating, workers)
-    with _graceful(course, watch), _quiet(), _plain_errors(), memory:
+    with stopping, _quiet(), _plain_errors(), memory:
         trainer.fit(module, loader, ckpt_path=run.checkpoint if resume else None, weights_only=True)
     if world.writes:
         run.finish(module.model, course.state())
@@ -115,7 +115,7 @@ def _cache(recipe: Recipe, run: Run) -> PictureCache:
     return PictureCache(folder, settings.cache_limit * 1e9 if settings.cache_limit else None)
 
 
-def _trainer(recipe: Recipe, out: Path, course: Course) -> Trainer:
+def _trainer(recipe: Recipe, out: Path, course: Course, stopping: Stopping) -> Trainer:
     training, world = recipe.training, course.world
     return Trainer(
         accelerator="auto",
@@ -127,7 +127,7 @@ def _trainer(recipe: Recipe, out: Path, course: Course) -> Trainer:
         max_epochs=-1,
         accumulate_grad_batches=training.accumulate,
         default_root_dir=out,
-        callbacks=[course],
+        callbacks=[course, stopping],
         logger=build_loggers(recipe, out) if world.writes else False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -157,29 +157,6 @@ def _summary(recipe: Recipe, split: Split, parameters: int) -> str:
     if recipe.phantoms.profile:
         sources.append(f"phantoms ({recipe.phantoms.profile})")
     return f"{network} at {recipe.input.size} px learns from {' and '.join(sources)}"
-
-
-@contextmanager
-def _graceful(course: Course, watch: Watch) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) ends the training after its step; the second one at once."""
-
-    def stop(number: int, frame: Any) -> None:
-        if course.stop_asked:
-            raise KeyboardInterrupt
-        course.stop_asked = True
-        watch.said("stopping after this step; once more stops at once")
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before: list[Any] = []
-    with suppress(ValueError):  # not in the main thread, where signals are somebody else's
-        before = [signal.signal(number, stop) for number in numbers]
-    try:
-        yield
-    except SystemExit:  # Lightning's answer to KeyboardInterrupt
-        raise KeyboardInterrupt from None
-    finally:
-        for number, handler in zip(numbers, before, strict=False):
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM end a training after the step at hand."""
+
+import signal
+from contextlib import suppress
+from typing import Any, Self
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from handbones.learning.course import Course
+from handbones.learning.watch import Watch
+
+
+class Stopping(Callback):
+    """A context and a callback of the training: the first signal asks the course to stop, the second stops at once."""
+
+    def __init__(self, course: Course, watch: Watch) -> None:
+        self.course = course
+        self.watch = watch
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._listen()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with suppress(ValueError):
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+        if kind is not None and issubclass(kind, SystemExit):  # Lightning's answer to KeyboardInterrupt
+            raise KeyboardInterrupt from None
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Lightning has put its own answer to SIGTERM before ours, which would leave no model."""
+        self._listen()
+
+    def _listen(self) -> None:
+        with suppress(ValueError):  # not in the main thread, where signals are somebody else's
+            for number in self._before:
+                signal.signal(number, self._stop)
+
+    def _stop(self, *_: object) -> None:
+        if self.course.stop_asked:
+            raise KeyboardInterrupt
+        self.course.stop_asked = True
+        self.watch.said("stopping after this step; once more stops at once")
