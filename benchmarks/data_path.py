@@ -168,7 +168,7 @@ def peak(what: str, cases: list[Case], folder: Path) -> float:
     ours = what.endswith("ours")
     chosen = recipe(2048, "training.batch=1")
     ours_loader = training_loader(
-        TrainingSet(chosen, cases, PictureCache(folder)), Serials(1, 0, 8), workers=4, pin=False
+        TrainingSet(chosen, cases, PictureCache(folder)), Serials(1, 0, 8), workers=4, on_gpu=False
     )
     theirs_loader = DataLoader(XRayDataset(cases * 4, 2048), batch_size=1, num_workers=4, sampler=range(8))
     with peak_memory(found):

@@ -56,16 +56,7 @@ def train(
     elif minutes is None:
         raise UsageError("--recipe auto: say how much time there is with --hours or --minutes")
     need_torch()
-    collection = open_collection(data, strict=not skip_bad) if data is not None else None
-    if collection is not None and collection.problems:
-        print(f"left out: {len(collection.problems)} cases with problems (handbones check {data} lists them)")
-
-    if exclude is not None:
-        if collection is None:
-            raise UsageError("--exclude: there are no cases to leave out: give DATA")
-        whole, collection = collection, leave_out(collection, exclude)
-        print(f"left out: {len(whole.cases) - len(collection.cases)} cases that {exclude} names")
-
+    collection = _cases(data, exclude, strict=not skip_bad)
     if pseudo is not None and collection is None:
         raise UsageError("--pseudo: pseudo-labels go beside true ones: give DATA")
     guessed = open_collection(pseudo, strict=not skip_bad) if pseudo is not None else None
@@ -81,6 +72,22 @@ def train(
         _say_what_next(folder, outcome.bundle, outcome.interrupted)
     if outcome.interrupted:
         raise KeyboardInterrupt
+
+
+def _cases(data: Path | None, exclude: Path | None, *, strict: bool) -> Collection | None:
+    """The collection to learn from, without what has problems and what `exclude` names."""
+    if data is None:
+        if exclude is not None:
+            raise UsageError("--exclude: there are no cases to leave out: give DATA")
+        return None
+    whole = open_collection(data, strict=strict)
+    if whole.problems:
+        print(f"left out: {len(whole.problems)} cases with problems (handbones check {data} lists them)")
+    if exclude is None:
+        return whole
+    rest = leave_out(whole, exclude)
+    print(f"left out: {len(whole.cases) - len(rest.cases)} cases that {exclude} names")
+    return rest
 
 
 def _plan(collection: Collection | None, minutes: float, overrides: list[str], folder: Path) -> Recipe:

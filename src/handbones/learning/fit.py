@@ -21,7 +21,7 @@ from handbones.learning.export import start_from
 from handbones.learning.memory import plain_memory_errors
 from handbones.learning.metadata import refuse_unknown
 from handbones.learning.module import BoneModule
-from handbones.learning.networks import build_network, count_parameters
+from handbones.learning.networks import Network, build_network, count_parameters
 from handbones.learning.run import Run, Split
 from handbones.learning.stopping import Stopping
 from handbones.learning.tracking import build_loggers
@@ -62,7 +62,6 @@ def fit(
     """
     world = World.of_environment()
     watch = watch if watch and world.writes else Watch()
-    training = recipe.training
     bundle = load_bundle(init) if init is not None and not resume else None
     if bundle is not None:
         recipe = inherit(recipe, bundle.recipe)
@@ -72,22 +71,29 @@ def fit(
     if recipe.phantoms.profile is None:
         refuse_unknown(recipe.metadata, run.split.train)
     run.prepare(resume=resume)
-    torch.manual_seed(training.seed)
+    torch.manual_seed(recipe.training.seed)
     network = build_network(recipe, pretrained=bundle is None and not resume)
     if bundle is not None:
         start_from(network, bundle)
     watch.said(_summary(recipe, run.split, count_parameters(network)))
+    return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None)
 
+
+def _learn(
+    network: Network, recipe: Recipe, run: Run, world: World, watch: Watch, *, resume: bool, learned: bool
+) -> Outcome:
+    """Train a network that is built; `learned` if it already knows bones."""
+    training, split = recipe.training, run.split
     cache = _cache(recipe, run)
     workers = worker_count(training.workers, world.size // world.nodes)
-    samples = TrainingSet(recipe, run.split.train, cache, world.size, run.split.pseudo)
+    samples = TrainingSet(recipe, split.train, cache, world.size, split.pseudo)
     if not samples.pass_steps and not (training.steps or training.minutes):
         raise UsageError("phantoms have no epochs: set training.steps or training.minutes")
-    examiner = validation_loader(ValidationSet(recipe, run.split.valid, cache), min(workers, 4), world)
-    by_tilt = ByTilt.of(recipe, run.split.valid)
-    course = Course(recipe, run, samples.pass_steps, examiner, watch, world, by_tilt, learned=bundle is not None)
+    examiner = validation_loader(ValidationSet(recipe, split.valid, cache), min(workers, 4), world)
+    by_tilt = ByTilt.of(recipe, split.valid)
+    course = Course(recipe, run, samples.pass_steps, examiner, watch, world, by_tilt, learned=learned)
     stopping = Stopping(course, watch)
-    trainer = _trainer(recipe, out, course, stopping)
+    trainer = _trainer(recipe, run.folder, course, stopping)
     device = trainer.strategy.root_device.type
     if device == "cpu":
         cpu.keep_memory()
@@ -98,7 +104,7 @@ def fit(
     first = run.steps_done() * step_batches
     last = course.total_steps * step_batches if course.total_steps else None
     serials = Serials(training.batch, first, last, world.rank, world.size)
-    loader = training_loader(samples, serials, workers, pin=device == "cuda")
+    loader = training_loader(samples, serials, workers, on_gpu=device == "cuda")
     memory = plain_memory_errors(recipe, lambda: course.validating, workers)
     with stopping, _quiet(), _plain_errors(), memory:
         trainer.fit(module, loader, ckpt_path=run.checkpoint if resume else None, weights_only=True)
