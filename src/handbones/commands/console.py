@@ -1,7 +1,6 @@
 """What commands show while they work: a live line on a terminal, plain lines in a pipe."""
 
 import importlib.util
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -80,7 +79,6 @@ class TrainingConsole(Watch):
         self._last_line = 0.0
 
     def __enter__(self) -> Self:
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # our own lines say it shorter
         self.progress.__enter__()
         return self
 

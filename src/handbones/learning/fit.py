@@ -1,5 +1,6 @@
 """A training from recipe to bundle."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,7 +77,8 @@ def fit(
     if bundle is not None:
         start_from(network, bundle)
     watch.said(_summary(recipe, run.split, count_parameters(network)))
-    return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None)
+    with _quiet():
+        return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None)
 
 
 def _learn(
@@ -106,7 +108,7 @@ def _learn(
     serials = Serials(training.batch, first, last, world.rank, world.size)
     loader = training_loader(samples, serials, workers, on_gpu=device == "cuda")
     memory = plain_memory_errors(recipe, lambda: course.validating, workers)
-    with stopping, _quiet(), _plain_errors(), memory:
+    with stopping, _plain_errors(), memory:
         trainer.fit(module, loader, ckpt_path=run.checkpoint if resume else None, weights_only=True)
     if world.writes:
         run.finish(module.model, course.state())
@@ -181,8 +183,14 @@ def _plain_errors() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out Lightning's advice and what it does that other packages call outdated."""
+    """Leave out Lightning's advice, which our own lines say shorter, and what it does that others call outdated."""
+    log = logging.getLogger("lightning.pytorch")
+    level = log.level
+    log.setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*")
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-        yield
+        try:
+            yield
+        finally:
+            log.setLevel(level)
