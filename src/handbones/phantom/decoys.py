@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handbones.phantom.film import detect, display, finish, noise, process, smooth_field
+from handbones.phantom.exposure import draw_exposure, draw_finish, draw_grain
+from handbones.phantom.film import expose, finish, noise, smooth_field
 from handbones.phantom.frame import add_frame, draw_bars
 from handbones.phantom.settings import PhantomSettings
 
@@ -19,7 +20,7 @@ def draw_decoy(rng: Rng, settings: PhantomSettings, height: int, width: int) -> 
     kinds = (_body, _body, _blank, _page, _pattern, _shapes)
     grey = kinds[int(rng.integers(len(kinds)))](rng, settings, height, width)
     add_frame(rng, grey, settings.frame, str(rng.choice(["left", "right"])), draw_bars(rng, settings.frame))
-    return finish(rng, grey, settings.film)
+    return finish(grey, draw_finish(rng, settings.film, height, width))
 
 
 def _body(rng: Rng, settings: PhantomSettings, height: int, width: int) -> Image:
@@ -33,8 +34,8 @@ def _body(rng: Rng, settings: PhantomSettings, height: int, width: int) -> Image
     tissue = cv2.GaussianBlur(tissue, (0, 0), scale / 60.0) * np.float32(rng.uniform(0.2, 0.8))
     px_per_mm = scale / rng.uniform(150.0, 450.0)
     mottle = 1.0 + 0.15 * smooth_field(rng, height, width, 9)
-    seen = detect(rng, np.asarray(bone * mottle + tissue, np.float32), settings.matter, settings.film, px_per_mm)
-    return display(rng, process(rng, seen, settings.film, px_per_mm), bone, tissue, settings.film)
+    exposure = draw_exposure(rng, settings.matter, settings.film, px_per_mm, height, width)
+    return expose(np.asarray(bone * mottle + tissue, np.float32), bone, tissue, exposure)
 
 
 def _tube(image: Image, points: NDArray[np.float64], radius: float, value: float, hollow: float) -> None:
@@ -111,7 +112,7 @@ def _blank(rng: Rng, settings: PhantomSettings, height: int, width: int) -> Imag
     """An exposure of nothing: light fall-off and noise."""
     ramp = smooth_field(rng, height, width, int(rng.integers(2, 5)))
     return np.asarray(
-        rng.uniform(0.0, 0.9) + rng.uniform(0, 0.3) * ramp + rng.uniform(0, 0.3) * noise(rng, height, width)
+        rng.uniform(0.0, 0.9) + rng.uniform(0, 0.3) * ramp + rng.uniform(0, 0.3) * noise(draw_grain(rng), height, width)
     )
 
 
@@ -152,4 +153,6 @@ def _shapes(rng: Rng, settings: PhantomSettings, height: int, width: int) -> Ima
         else:
             centre = (int(rng.integers(width)), int(rng.integers(height)))
             cv2.circle(grey, centre, int(rng.uniform(0.01, 0.3) * width) + 1, shade, -1)
-    return cv2.GaussianBlur(grey, (0, 0), float(rng.uniform(0.5, 3.0))) + np.float32(0.02) * noise(rng, height, width)
+    return cv2.GaussianBlur(grey, (0, 0), float(rng.uniform(0.5, 3.0))) + np.float32(0.02) * noise(
+        draw_grain(rng), height, width
+    )

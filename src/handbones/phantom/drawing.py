@@ -2,24 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handbones.anatomy import ANATOMY, BONES, INDEX
+from handbones.anatomy import ANATOMY
 from handbones.labels import Labels
 from handbones.metadata import UNKNOWN, Metadata
+from handbones.phantom.contents import Contents, draw_contents
 from handbones.phantom.decoys import draw_decoy
-from handbones.phantom.film import detect, display, finish, process, transmit
+from handbones.phantom.exposure import draw_exposure, draw_finish
+from handbones.phantom.film import expose, finish, transmit
 from handbones.phantom.frame import Bars, add_frame, draw_bars
 from handbones.phantom.person import Person, draw_person
 from handbones.phantom.pose import Pose, draw_pose, place_bones
 from handbones.phantom.projection import Body, Camera, bone_integral, build_body, masks
 from handbones.phantom.settings import REALISTIC, Matter, PhantomSettings, find_preset
-from handbones.phantom.skeleton import skeleton
-from handbones.phantom.things import add_things
 from handbones.phantom.tissue import tissue_thickness
 from handbones.phantom.view import draw_camera
 from handbones.radiograph import Radiograph
@@ -69,15 +70,19 @@ def draw(
 
 @dataclass(frozen=True)
 class Geometry:
-    """A phantom before its exposure: bones in space, camera, masks without sesamoids and shutters."""
+    """A phantom before its exposure: bones in space and camera; masks without sesamoids and shutters."""
 
     body: Body
-    packed: NDArray[np.uint32]
     side: Literal["left", "right"]
     person: Person
     pose: Pose
     camera: Camera
     bars: Bars
+
+    @cached_property
+    def packed(self) -> NDArray[np.uint32]:
+        """(h, w) masks; the exposure changes them."""
+        return masks(self.body, self.camera)
 
 
 def draw_geometry(
@@ -96,7 +101,7 @@ def draw_geometry(
     view = settings.view if side is None else settings.view.model_copy(update={"left": float(side == "left")})
     bars = draw_bars(rng, settings.frame)
     camera = draw_camera(rng, body, pose.tilt, view, bars, height, width)
-    return Geometry(body, masks(body, camera), "left" if camera.mirror < 0 else "right", person, pose, camera, bars)
+    return Geometry(body, "left" if camera.mirror < 0 else "right", person, pose, camera, bars)
 
 
 def _expose(rng: Rng, hands: Sequence[Geometry], settings: PhantomSettings) -> tuple[NDArray[np.uint8], bool]:
@@ -104,67 +109,46 @@ def _expose(rng: Rng, hands: Sequence[Geometry], settings: PhantomSettings) -> t
 
     Their `packed` gain the sesamoids that are labelled and lose what shutters and bars hide.
     """
-    beams = [_attenuate(rng, hand, settings) for hand in hands]
-    line, bone, soft = (np.hstack(arrays) for arrays in zip(*(beam[:3] for beam in beams), strict=True))
+    contents = [draw_contents(rng, hand.body, hand.camera, settings) for hand in hands]
+    beams = [_attenuate(hand, inside) for hand, inside in zip(hands, contents, strict=True)]
+    line, bone, soft = (np.hstack(arrays) for arrays in zip(*beams, strict=True))
     px_per_mm = hands[0].camera.px_per_mm
-    seen = detect(rng, line, settings.matter, settings.film, px_per_mm)
-    seen = process(rng, seen, settings.film, px_per_mm)
-    grey = display(rng, seen, bone, soft, settings.film)
+    exposure = draw_exposure(rng, settings.matter, settings.film, px_per_mm, *line.shape)
+    grey = expose(line, bone, soft, exposure)
     hidden = add_frame(rng, grey, settings.frame, hands[0].side, hands[0].bars)
     for hand, part in zip(hands, np.array_split(hidden, len(hands), axis=1), strict=True):
         hand.packed[part] = 0
-    return finish(rng, grey, settings.film), any(beam[3] for beam in beams)
+    pixels = finish(grey, draw_finish(rng, settings.film, *grey.shape))
+    return pixels, any(inside.things.nails for inside in contents)
 
 
 def _attenuate(
-    rng: Rng, hand: Geometry, settings: PhantomSettings
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], bool]:
-    """What a hand takes from the beam: of all, of bone, of soft tissue, (h, w) each; and whether nails show."""
-    body, camera = hand.body, hand.camera
-    bone, bulk = bone_integral(rng, body, camera, settings.matter)
-    _add_sesamoids(rng, body, camera, settings, bone, bulk, hand.packed)
-    tissue = tissue_thickness(rng, body, camera)
-    line, soft = transmit(rng, bone, bulk, tissue, settings.matter)
-    nails = add_things(rng, line, tissue, body, camera, settings.things)
-    return line, bone, soft, nails
+    hand: Geometry, inside: Contents
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """What a hand takes from the beam: of all, of bone, of soft tissue, (h, w) each."""
+    bone, bulk = bone_integral(hand.body, hand.camera, inside.bones)
+    _add_sesamoids(hand, inside.sesamoids, bone, bulk)
+    tissue = tissue_thickness(inside.tissue, hand.camera.height, hand.camera.width)
+    line, soft = transmit(bone, bulk, tissue, inside.soft)
+    inside.things.put_on(line)
+    return line, bone, soft
 
 
 def _add_sesamoids(
-    rng: Rng,
-    body: Body,
-    camera: Camera,
-    settings: PhantomSettings,
-    bone: NDArray[np.float32],
-    bulk: NDArray[np.float32],
-    packed: NDArray[np.uint32],
+    hand: Geometry, ellipses: NDArray[np.float64], bone: NDArray[np.float32], bulk: NDArray[np.float32]
 ) -> None:
-    """Ellipsoids beside the joints; those at the thumb belong to finger-3 where they touch it, if so chosen."""
-    labelled = rng.random() < settings.sesamoid_in_metacarpal
-    density = rng.uniform(*settings.matter.spongiosa_per_mm) * rng.uniform(1.1, 1.8)
-    for sesamoid in body.person.sesamoids:
-        b = INDEX[sesamoid.bone]
-        head = _head(b, body)
-        centre = body.placement.at[b] + body.placement.axes[b] @ (head + sesamoid.at)
-        x, y, _ = camera.project(centre[None], body.detector_z)[0]
-        radii = sesamoid.radii * camera.px_per_mm
-        thickness = _ellipsoid(camera, x, y, radii[:2], 2.0 * sesamoid.radii[2])
+    """To `bone` and `bulk`, and to the hand's masks where a labelled one touches the bone that it belongs to."""
+    for x, y, *radii, depth, density, label in ellipses:
+        thickness = _ellipsoid(hand.camera, x, y, np.array(radii), depth)
         if thickness is None:
             continue
         box, mm = thickness
         bone[box] += np.float32(density) * mm
         bulk[box] += mm
-        own = np.uint32(1 << b)
+        own = np.uint32(label)
         covered = mm > 0.0
-        if sesamoid.bone == "finger-3" and labelled and (packed[box][covered] & own).any():
-            packed[box][covered] |= own
-
-
-def _head(b: int, body: Body) -> NDArray[np.float64]:
-    """The centre of a bone's distal joint in its own frame, mm."""
-    for joint in skeleton().joints:
-        if joint.parent == BONES[b]:
-            return np.asarray(joint.in_parent * body.person.scale[b])
-    raise AssertionError(f"{BONES[b]} has no distal joint")
+        if (hand.packed[box][covered] & own).any():
+            hand.packed[box][covered] |= own
 
 
 def _ellipsoid(

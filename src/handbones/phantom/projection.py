@@ -4,7 +4,7 @@ Distances are mm, attenuation is per mm; the line integral of a pixel is the sum
 """
 
 from dataclasses import dataclass
-from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,14 +17,12 @@ from handbones.phantom.person import Person
 from handbones.phantom.pose import Placement
 from handbones.phantom.raster import silhouette, thickness
 from handbones.phantom.settings import Matter
+from handbones.phantom.texture import TILE, TILE_MM, tiles
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
 Rng = np.random.Generator
 
-TILE = 512
-TILE_MM = 0.2
-"""Size of a texture cell."""
 SHARP_PX_PER_MM = 4.5
 """From this scale on a pixel is smaller than what the beam resolves, and needs no finer sampling."""
 
@@ -44,6 +42,11 @@ class Camera:
     @property
     def px_per_mm(self) -> float:
         return float(np.sqrt(abs(self._det)))
+
+    @property
+    def supersample(self) -> int:
+        """Rays a pixel's side that bone is sampled with."""
+        return 1 if self.px_per_mm > SHARP_PX_PER_MM else 2
 
     @property
     def mirror(self) -> float:
@@ -120,21 +123,36 @@ def masks(body: Body, camera: Camera) -> NDArray[np.uint32]:
     return out
 
 
-def bone_integral(rng: Rng, body: Body, camera: Camera, matter: Matter) -> tuple[Image, Image]:
+class BoneMatter(NamedTuple):
+    """What the bones of a hand are made of."""
+
+    matters: Image
+    """(29, 3): attenuation of cortex and of spongiosa per mm, share of it that is missing at mid-shaft."""
+    texture: Image
+    """(2,): contrast of the trabeculae, and the share of them that runs along the bone."""
+    offsets: NDArray[np.int64]
+    """(29, 4): where each bone lies in the two textures."""
+
+
+def draw_bone_matter(rng: Rng, person: Person, matter: Matter) -> BoneMatter:
+    spongiosa = rng.uniform(*matter.spongiosa_per_mm)
+    cortex = spongiosa * rng.uniform(*matter.cortex_factor)
+    texture = np.array([rng.uniform(*matter.trabeculae), rng.uniform(*matter.streaks)], np.float32)
+    hollow = np.where(template().shaft, rng.uniform(*matter.hollow), 0.0)
+    matters = np.stack([cortex * person.density, spongiosa * person.density, hollow], 1).astype(np.float32)
+    return BoneMatter(matters, texture, rng.integers(0, TILE, (len(BONES), 4)))
+
+
+def bone_integral(body: Body, camera: Camera, matter: BoneMatter) -> tuple[Image, Image]:
     """Line integral of all bone and its thickness in mm, both (h, w) float32, averaged over each pixel's area."""
     t = template()
-    supersample = 1 if camera.px_per_mm > SHARP_PX_PER_MM else 2
+    supersample = camera.supersample
     fine = camera.finer(supersample)
     outer = fine.project(body.outer, body.detector_z)
     inner = fine.project(body.inner, body.detector_z)
     both = np.zeros((2, fine.height, fine.width), np.float32)
-    spongiosa = rng.uniform(*matter.spongiosa_per_mm)
-    cortex = spongiosa * rng.uniform(*matter.cortex_factor)
-    texture = np.array([rng.uniform(*matter.trabeculae), rng.uniform(*matter.streaks)], np.float32)
-    hollow = np.where(t.shaft, rng.uniform(*matter.hollow), 0.0)
-    matters = np.stack([cortex * body.person.density, spongiosa * body.person.density, hollow], 1).astype(np.float32)
-    grids = _bone_grids(body, fine)
-    offsets = rng.integers(0, TILE, (len(BONES), 4))
+    matters, texture, offsets = matter
+    grids = bone_grids(body, fine)
     for b in range(len(BONES)):
         rows = slice(t.start[b], t.start[b + 1])
         box = _box(outer[rows], fine)
@@ -144,7 +162,7 @@ def bone_integral(rng: Rng, body: Body, camera: Camera, matter: Matter) -> tuple
         surfaces = np.zeros((2, y1 - y0, x1 - x0), np.float32)
         thickness(outer[rows], t.faces[b], x0, y0, surfaces[0])
         thickness(inner[rows], t.faces[b], x0, y0, surfaces[1])
-        _compose(surfaces, np.float32(camera.mirror), matters[b], grids[b], texture, offsets[b], _tiles(), x0, y0, both)
+        _compose(surfaces, np.float32(camera.mirror), matters[b], grids[b], texture, offsets[b], tiles(), x0, y0, both)
     if supersample > 1:
         size = (camera.width, camera.height)
         both = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in both])
@@ -172,7 +190,7 @@ FOREARM_END_MM = 90.0
 """Distance from the wrist over which the place along radius and ulna runs from 1 to 0."""
 
 
-def _bone_grids(body: Body, camera: Camera) -> Image:
+def bone_grids(body: Body, camera: Camera) -> Image:
     """(29, 3, 3) affine maps of pixels to (across mm, along mm, place along the bone 0 to 1) of each bone."""
     t = template()
     m, scale = camera.matrix[:, :2], camera.px_per_mm
@@ -225,22 +243,3 @@ def _compose(surfaces, sign, matter, grid, texture, offsets, tiles, x0, y0, both
             mesh = max(one + contrast * sponge * (streaks * a + (one - streaks) * c), np.float32(0.1))
             both[0, row + y0, column + x0] += cortex * (outer - inner) + spongiosa * sponge * inner * mesh
             both[1, row + y0, column + x0] += outer
-
-
-@cache
-def _tiles() -> Image:
-    """Two periodic textures (TILE, TILE), zero mean, unit variance: streaks along axis 1, and a mesh of no direction.
-
-    Band-passed white noise around the spacing of trabeculae (0.5 to 1.5 mm).
-    """
-    rng = np.random.default_rng(7)
-    fy, fx = np.meshgrid(np.fft.fftfreq(TILE, TILE_MM), np.fft.fftfreq(TILE, TILE_MM), indexing="ij")
-    tiles = []
-    for stretch in (3.5, 1.0):
-        f = np.hypot(fy, fx * stretch)
-        band = np.exp(-((np.log(f + 1e-9) - np.log(0.8)) ** 2) / (2 * 0.55**2))
-        noise = np.fft.ifft2(np.fft.fft2(rng.normal(size=(TILE, TILE))) * band).real
-        # Ridges rather than blobs: trabeculae are thin and bright on a darker ground.
-        ridged = np.exp(0.5 * noise / noise.std())
-        tiles.append((ridged - ridged.mean()) / ridged.std())
-    return np.stack(tiles).astype(np.float32)

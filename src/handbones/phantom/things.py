@@ -9,6 +9,7 @@ from handbones.phantom.film import smooth_field
 from handbones.phantom.mesh import template
 from handbones.phantom.projection import Body, Camera
 from handbones.phantom.settings import Things
+from handbones.phantom.tissue import tissue_thickness
 
 Rng = np.random.Generator
 Image = NDArray[np.float32]
@@ -17,10 +18,45 @@ Points = NDArray[np.float64]
 _DIGITS = {2: "finger-6", 3: "finger-10", 4: "finger-14", 5: "finger-18"}
 
 
-def add_things(rng: Rng, line: Image, tissue: Image, body: Body, camera: Camera, things: Things) -> bool:
-    """Add what this picture shows to `line` (h, w) in place; returns whether nails show."""
-    nails = rng.random() < things.nails
-    if nails:
+class Layers:
+    """What foreign objects do to a line integral (h, w): `under` is added, `cover` drowns what is less, `over` is added.
+
+    Each is (h, w), or None where there is nothing of the kind.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self.shape = height, width
+        self.nails = False
+        """Whether nails show."""
+        self.under: Image | None = None
+        self.cover: Image | None = None
+        self.over: Image | None = None
+
+    def add(self, drawn: Image) -> None:
+        if self.cover is None:
+            self.under = drawn if self.under is None else self.under + drawn
+        else:
+            self.over = drawn if self.over is None else self.over + drawn
+
+    def lay(self, drawn: Image) -> None:
+        """Opaque: the larger of both remains."""
+        self.cover = drawn if self.cover is None else np.maximum(self.cover, drawn)
+
+    def put_on(self, line: Image) -> None:
+        """In place."""
+        if self.under is not None:
+            line += self.under
+        if self.cover is not None:
+            np.maximum(line, self.cover, out=line)
+        if self.over is not None:
+            line += self.over
+
+
+def draw_things(rng: Rng, field: Image, body: Body, camera: Camera, things: Things) -> Layers:
+    """What this picture shows; `field` as `tissue_field` gives it."""
+    line = Layers(camera.height, camera.width)
+    line.nails = bool(rng.random() < things.nails)
+    if line.nails:
         _nails(rng, line, body, camera)
     if rng.random() < things.ring:
         _ring(rng, line, body, camera)
@@ -31,10 +67,10 @@ def add_things(rng: Rng, line: Image, tissue: Image, body: Body, camera: Camera,
     if rng.random() < things.line:
         _cable(rng, line)
     if rng.random() < things.cast:
-        _cast(rng, line, tissue, camera)
+        _cast(rng, line, tissue_thickness(field, camera.height, camera.width), camera)
     if rng.random() < things.distractor:
         _distractor(rng, line)
-    return nails
+    return line
 
 
 def _on_bone(body: Body, camera: Camera, label: str, s: float, lateral_mm: float = 0.0) -> Points:
@@ -46,19 +82,16 @@ def _on_bone(body: Body, camera: Camera, label: str, s: float, lateral_mm: float
     return np.asarray(camera.project(point[None], body.detector_z)[0, :2])
 
 
-def _stroke(line: Image, points: Points, width_px: float, value: float, *, opaque: bool = False) -> None:
+def _stroke(line: Layers, points: Points, width_px: float, value: float, *, opaque: bool = False) -> None:
     """Draw an anti-aliased polyline of `value`; opaque keeps the larger of both instead of adding."""
     drawn = np.zeros(line.shape, np.float32)
     shifted = np.round(np.asarray(points) * 16.0).astype(np.int32)
     cv2.polylines(drawn, [shifted], False, float(value), max(1, round(width_px)), cv2.LINE_8, 4)
     drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.6), np.float32)
-    if opaque:
-        np.maximum(line, drawn, out=line)
-    else:
-        np.add(line, drawn, out=line)
+    (line.lay if opaque else line.add)(drawn)
 
 
-def _nails(rng: Rng, line: Image, body: Body, camera: Camera) -> None:
+def _nails(rng: Rng, line: Layers, body: Body, camera: Camera) -> None:
     """A faint plate over each distal phalanx; long nails and varnish show more."""
     value = rng.uniform(0.01, 0.12)
     over = rng.uniform(0.9, 1.5)
@@ -67,7 +100,7 @@ def _nails(rng: Rng, line: Image, body: Body, camera: Camera) -> None:
         _stroke(line, np.stack([a, b]), rng.uniform(7.0, 10.0) * camera.px_per_mm, value)
 
 
-def _ring(rng: Rng, line: Image, body: Body, camera: Camera) -> None:
+def _ring(rng: Rng, line: Layers, body: Body, camera: Camera) -> None:
     label = _DIGITS[int(rng.choice([2, 3, 4, 4, 4, 5]))]
     s, half = rng.uniform(0.2, 0.6), rng.uniform(8.0, 10.5)
     bow = rng.uniform(-0.06, 0.06)
@@ -76,7 +109,7 @@ def _ring(rng: Rng, line: Image, body: Body, camera: Camera) -> None:
     _stroke(line, points, rng.uniform(1.5, 5.0) * camera.px_per_mm, rng.uniform(0.6, 4.0), opaque=True)
 
 
-def _plate(rng: Rng, line: Image, body: Body, camera: Camera) -> None:
+def _plate(rng: Rng, line: Layers, body: Body, camera: Camera) -> None:
     bone = str(rng.choice(["Radius", "Ulna", "finger-7", "finger-11", "finger-15", "finger-19", "finger-3"]))
     start = rng.uniform(0.1, 0.4) if bone.startswith("finger") else rng.uniform(0.7, 0.85)
     stop = min(start + rng.uniform(0.1, 0.5), 0.97)
@@ -88,7 +121,7 @@ def _plate(rng: Rng, line: Image, body: Body, camera: Camera) -> None:
         _stroke(line, ends, 2.2 * camera.px_per_mm, rng.uniform(0.8, 2.5), opaque=True)
 
 
-def _wire(rng: Rng, line: Image, body: Body, camera: Camera) -> None:
+def _wire(rng: Rng, line: Layers, body: Body, camera: Camera) -> None:
     for _ in range(int(rng.integers(1, 4))):
         label = ANATOMY[int(rng.integers(0, 29))].label
         middle = _on_bone(body, camera, label, 0.5)
@@ -99,7 +132,7 @@ def _wire(rng: Rng, line: Image, body: Body, camera: Camera) -> None:
         )
 
 
-def _cable(rng: Rng, line: Image) -> None:
+def _cable(rng: Rng, line: Layers) -> None:
     """A cannula, a tube or a cable across the picture."""
     height, width = line.shape
     t = np.linspace(0.0, 1.0, 24)[:, None]
@@ -108,7 +141,7 @@ def _cable(rng: Rng, line: Image) -> None:
     _stroke(line, curve, rng.uniform(1.0, 8.0) * width / 512.0, rng.uniform(0.05, 0.8))
 
 
-def _cast(rng: Rng, line: Image, tissue: Image, camera: Camera) -> None:
+def _cast(rng: Rng, line: Layers, tissue: Image, camera: Camera) -> None:
     """A shell of plaster around a part of the body: its thickness and weave."""
     height, width = line.shape
     grown = cv2.dilate(
@@ -118,10 +151,10 @@ def _cast(rng: Rng, line: Image, tissue: Image, camera: Camera) -> None:
     where = (smooth_field(rng, height, width, 3) > rng.uniform(-1.0, 0.5)).astype(np.float32)
     where = np.asarray(cv2.GaussianBlur(where, (0, 0), width / 60.0), np.float32)
     weave = 1.0 + 0.25 * smooth_field(rng, height, width, int(rng.integers(20, 60)))
-    line += np.float32(rng.uniform(0.05, 0.35)) * shell * where * weave
+    line.add(np.float32(rng.uniform(0.05, 0.35)) * shell * where * weave)
 
 
-def _distractor(rng: Rng, line: Image) -> None:
+def _distractor(rng: Rng, line: Layers) -> None:
     """Bright shapes anywhere: clips, pads, another object on the cassette."""
     height, width = line.shape
     shape = np.zeros((height, width), np.float32)
@@ -136,4 +169,4 @@ def _distractor(rng: Rng, line: Image) -> None:
         else:
             box = cv2.boxPoints((centre, axes, float(rng.uniform(0, 90)))).astype(np.int32)
             cv2.fillPoly(shape, [box], value)
-    line += cv2.GaussianBlur(shape, (0, 0), 0.7)
+    line.add(np.asarray(cv2.GaussianBlur(shape, (0, 0), 0.7), np.float32))
