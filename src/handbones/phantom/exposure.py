@@ -111,9 +111,9 @@ def draw_exposure(rng: Rng, matter: Matter, film: Film, px_per_mm: float, height
     sharpen = _seen(rng.uniform(*film.sharpen), 0.02)
     sharpen_px = max(0.5, rng.uniform(*film.sharpen_mm) * px_per_mm) if sharpen else 0.0
     curve = [rng.uniform(*ends) for ends in (film.low, film.high, film.gamma, film.s_curve, film.black, film.white)]
-    angle, mix, gradient = rng.uniform(0.0, 2.0 * np.pi), rng.random(), rng.uniform(*film.gradient)
+    light = rng.uniform(0.0, 2.0 * np.pi), rng.random(), rng.uniform(*film.gradient)
     detected = hard, scatter, scatter_px, blur_px, noise
-    return Exposure(*detected, equalise, equalise_px, sharpen, sharpen_px, *curve, angle, mix, gradient, grain)
+    return Exposure._make((*detected, equalise, equalise_px, sharpen, sharpen_px, *curve, *light, grain))
 
 
 def _seen(strength: float, least: float) -> float:

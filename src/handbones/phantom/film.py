@@ -118,7 +118,7 @@ def _display(seen: Image, bone: Image, tissue: Image, exposure: Exposure) -> Ima
     steps = (_CURVE - 1) / (high - low)
     index = np.clip((seen - np.float32(low)) * np.float32(steps), 0.0, _CURVE - 1).astype(np.uint16)
     grey = curve[index]
-    return np.asarray(grey + _gradient(*grey.shape, exposure), np.float32)
+    return np.asarray(grey + _gradient(grey.shape[0], grey.shape[1], exposure), np.float32)
 
 
 def _gradient(height: int, width: int, exposure: Exposure) -> Image:

@@ -19,7 +19,7 @@ _DIGITS = {2: "finger-6", 3: "finger-10", 4: "finger-14", 5: "finger-18"}
 
 
 class Layers:
-    """What foreign objects do to a line integral (h, w): `under` is added, `cover` drowns what is less, `over` is added.
+    """What foreign objects do to a line integral: `under` is added, `cover` drowns what is less, `over` is added.
 
     Each is (h, w), or None where there is nothing of the kind.
     """
