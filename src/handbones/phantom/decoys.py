@@ -153,6 +153,5 @@ def _shapes(rng: Rng, settings: PhantomSettings, height: int, width: int) -> Ima
         else:
             centre = (int(rng.integers(width)), int(rng.integers(height)))
             cv2.circle(grey, centre, int(rng.uniform(0.01, 0.3) * width) + 1, shade, -1)
-    return cv2.GaussianBlur(grey, (0, 0), float(rng.uniform(0.5, 3.0))) + np.float32(0.02) * noise(
-        draw_grain(rng), height, width
-    )
+    smooth = cv2.GaussianBlur(grey, (0, 0), float(rng.uniform(0.5, 3.0)))
+    return smooth + np.float32(0.02) * noise(draw_grain(rng), height, width)

@@ -46,7 +46,12 @@ class Phantom:
     @property
     def metadata(self) -> Metadata:
         """What could be known of it beside the picture."""
-        return replace(_metadata(self.person), side=self.side, tilt=self.pose.tilt)
+        return metadata_of(self)
+
+
+def metadata_of(hand: "Phantom | Geometry") -> Metadata:
+    """What could be known of a hand beside its picture."""
+    return replace(_metadata(hand.person), side=hand.side, tilt=hand.pose.tilt)
 
 
 def _metadata(person: Person) -> Metadata:
@@ -174,24 +179,29 @@ def make(seed: int, settings: PhantomSettings | str = REALISTIC, size: int = 204
     return Radiograph(phantom.pixels, None, None), trace(phantom.packed)
 
 
-def draw_sample(
-    rng: Rng, settings: PhantomSettings, height: int, width: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint32], Metadata]:
-    """A training sample: pixels (height, width), packed masks, and what is known beside them.
+Sample = tuple[NDArray[np.uint8], NDArray[np.uint32], Metadata]
+"""Pixels and packed masks (height, width), and what is known beside them."""
 
-    Now and then no hand is there, or both are.
-    """
-    if rng.random() < settings.not_a_hand:
-        return draw_decoy(rng, settings, height, width), np.zeros((height, width), np.uint32), UNKNOWN
-    if settings.two_hands and rng.random() < settings.two_hands:
-        return draw_both(rng, settings, height, width)
+
+def draw_sample(rng: Rng, settings: PhantomSettings, height: int, width: int) -> Sample:
+    """A training sample. Now and then no hand is there, or both are."""
+    rare = draw_rarity(rng, settings, height, width)
+    if rare is not None:
+        return rare
     phantom = draw(rng, settings, height, width)
     return phantom.pixels, phantom.packed, phantom.metadata
 
 
-def draw_both(
-    rng: Rng, settings: PhantomSettings, height: int, width: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint32], Metadata]:
+def draw_rarity(rng: Rng, settings: PhantomSettings, height: int, width: int) -> Sample | None:
+    """A picture of no hand or of two, as often as the settings want it; else None, for one hand."""
+    if rng.random() < settings.not_a_hand:
+        return draw_decoy(rng, settings, height, width), np.zeros((height, width), np.uint32), UNKNOWN
+    if settings.two_hands and rng.random() < settings.two_hands:
+        return draw_both(rng, settings, height, width)
+    return None
+
+
+def draw_both(rng: Rng, settings: PhantomSettings, height: int, width: int) -> Sample:
     """Both hands of a person on one film, each whole in its half: pixels and packed masks, (height, width).
 
     `width` is even. Seen from the back, as on a PA film, the left hand lies at the left and the thumbs meet.
