@@ -321,6 +321,10 @@ class PhantomSettings(Settings):
 
     profile: str | None = setting(None, "preset of the phantoms to learn from; null: none")
     share: Share = setting(1.0, "their part of the training samples, where there is a collection too", "share")
+    render: Literal["auto", "cpu", "device"] = setting(
+        "auto",
+        "where pixels are made: by the workers (cpu), or for a batch at once where it trains; auto: there on a GPU",
+    )
     validation: int = setting(32, "phantoms that validate where there is no collection", "phantoms", ge=1)
     validation_size: int = setting(1024, "side that those are rendered at", "pixels", ge=64, le=4096)
 
@@ -377,6 +381,8 @@ class Recipe(Settings):
         smallest = min(self.input.train_sizes or (self.input.size,))
         if self.patches.size is not None and self.patches.size > smallest:
             raise ValueError(f"patches.size {self.patches.size} is more than the pictures have (input: {smallest})")
+        if self.patches.size is not None and self.phantoms.render == "device":
+            raise ValueError("phantoms.render=device does not go with patches.size: set phantoms.render=cpu")
         return self
 
     @property

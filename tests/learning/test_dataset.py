@@ -12,8 +12,9 @@ from handbones.anatomy import INDEX
 from handbones.collection import open_collection
 from handbones.errors import UserError
 from handbones.labels import unpack
+from handbones.learning.batches import Serials
 from handbones.learning.cache import PictureCache
-from handbones.learning.dataset import Serials, TrainingSet, draw_phantom
+from handbones.learning.dataset import TrainingSet, draw_phantom
 from handbones.learning.validation import ValidationSet, score
 from handbones.recipe import Recipe, load_recipe
 from hands import write_hands

@@ -212,7 +212,8 @@ def _compose(outer: Tensor, inner: Tensor, bones: Tensor, x: Tensor, y: Tensor) 
     a = streak[(u + u0.long()) % TILE, (v + v0.long()) % TILE]
     c = mesh[(u + u1.long()) % TILE, (v + v1.long()) % TILE]
     grain = (1 + contrast * sponge * (streaks * a + (1 - streaks) * c)).clamp(min=0.1)
-    return cortex * (outer - inner) + spongiosa * sponge * inner * grain
+    taken: Tensor = cortex * (outer - inner) + spongiosa * sponge * inner * grain
+    return taken
 
 
 def add_sesamoids(ellipses: Tensor, sample: Tensor, out: Tensor, packed: Tensor) -> None:

@@ -1,13 +1,12 @@
-"""Training samples: a number in, a gray picture and its packed masks at the network's size out.
+"""Training samples: a number in, a gray picture and its packed masks (or the scene of both) at the network's size out.
 
 Everything random about a sample is drawn from the recipe's seed and the sample's serial number in the run. So a run
 is the same whatever the number of worker processes, and one that is resumed goes on with the samples that were due.
 """
 
-import itertools
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from handbones.collection import Case, metadata_from_labels
 from handbones.encoding import Values, encode
@@ -26,18 +24,13 @@ from handbones.inference.search import rectangle_of
 from handbones.inference.view import Rectangle
 from handbones.labels import Packed, Size, grow, load_labels, rasterise
 from handbones.learning.augmentation import Gray, change_gray, collimate, cut_patch, draw_patch, draw_warp
+from handbones.learning.batches import Batch, Serials, gather
 from handbones.learning.cache import PictureCache
 from handbones.learning.wrist import Hinge
 from handbones.metadata import UNKNOWN, Metadata
-from handbones.phantom.settings import PRESETS
+from handbones.phantom.settings import PRESETS, PhantomSettings
 from handbones.raster import Outlines
 from handbones.recipe import Recipe
-
-Batch = dict[str, Tensor]
-"""`pictures` (N, 1, H, W) uint8 and `masks` (N, H, W) int32, the 29 bits of the packed masks.
-
-Where the recipe says so also `metadata` (N, 2 inputs) and `targets` (N, 2 targets) float32, as `encode` makes them.
-"""
 
 _ORDER, _SIZE, _SAMPLE, _PHANTOM, _PSEUDO, _MIX, _METADATA = range(7)
 """Streams of random numbers of a run."""
@@ -67,28 +60,40 @@ class TrainingSet(Dataset[Any]):
         self.pass_steps = max(1, len(cases) // step_samples) if cases else 0
         """Steps of the optimiser that make a pass over the cases; a remainder is left out, another in each pass."""
         self.pass_samples = self.pass_steps * step_samples
+        self.scenes = False
+        """Whether phantoms come as scenes, for the device to render."""
         self._heaps = _heaps(cases, recipe.data.tilted)
         self._drawn: dict[int, tuple[Outlines, Hinge | None]] = {}
         self._rectangles: dict[int, Rectangle] = {}
         self._told: dict[int, Metadata] = {}
 
-    def __getitem__(self, serial: int) -> dict[str, npt.NDArray[Any]]:
+    def __getitem__(self, serial: int) -> dict[str, Any]:
         rng = self._rng(_SAMPLE, serial)
         size = self._size(serial // self.recipe.training.batch)
         if rng.random() < self.phantom_share:
-            picture, masks, known = draw_phantom(self.recipe, serial, size)
+            sample, known = self._phantom(rng, serial, size)
             told = known
-            if self.recipe.patches.size is not None:
-                picture, masks = cut_patch(rng, picture, masks, self.recipe.patches)
         else:
             picture, masks, known, told = self._case(rng, serial, size)
-        sample: dict[str, npt.NDArray[Any]] = {"pictures": picture[None], "masks": masks.view(np.int32)}
+            sample = _finished(picture, masks)
         settings = self.recipe.metadata
         if settings.inputs:
             sample["metadata"] = hide(self._rng(_METADATA, serial), encode(known, settings.inputs), settings.dropout)
         if settings.targets:
             sample["targets"] = encode(told, settings.targets)
         return sample
+
+    def _phantom(self, rng: np.random.Generator, serial: int, size: int) -> tuple[dict[str, Any], Metadata]:
+        """A phantom, finished or as a scene, and what is known of it."""
+        if self.scenes:
+            from handbones.phantom.scene import Scene, draw_scene  # noqa: PLC0415 loads the compiled phantoms
+
+            drawn, known = draw_scene(*_of_phantom(self.recipe, serial), size, size)
+            return {"scene": drawn} if isinstance(drawn, Scene) else _finished(*drawn), known
+        picture, masks, known = draw_phantom(self.recipe, serial, size)
+        if self.recipe.patches.size is not None:
+            picture, masks = cut_patch(rng, picture, masks, self.recipe.patches)
+        return _finished(picture, masks), known
 
     def _case(self, rng: np.random.Generator, serial: int, size: int) -> tuple[Gray, Packed, Metadata, Metadata]:
         """A case's picture and masks, what is known beforehand, and what its labels tell."""
@@ -168,6 +173,10 @@ class TrainingSet(Dataset[Any]):
         return np.random.default_rng((self.recipe.training.seed, stream, number))
 
 
+def _finished(picture: Gray, masks: Packed) -> dict[str, Any]:
+    return {"pictures": picture[None], "masks": masks.view(np.int32)}
+
+
 def _heaps(cases: Sequence[Case], tilted: float | None) -> list[tuple[float, npt.NDArray[np.intp]]]:
     """Bent and straight wrists among the cases, each with its share of the samples; none where cases come as they are.
 
@@ -180,20 +189,6 @@ def _heaps(cases: Sequence[Case], tilted: float | None) -> list[tuple[float, npt
         kind = "straight" if there.all() else "bent"
         raise UserError(f"data.tilted={tilted:g}: no {kind} wrists among the training cases: set it to null")
     return [(tilted, np.flatnonzero(there)), (1 - tilted, np.flatnonzero(~there))]
-
-
-class Serials(Sampler[list[int]]):
-    """Batches of serial numbers from batch `start` to `stop` (None: endless), every `world`-th from `rank` on."""
-
-    def __init__(self, batch: int, start: int, stop: int | None, rank: int = 0, world: int = 1) -> None:
-        self.batch = batch
-        self.numbers = (start + rank, stop, world)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        start, stop, step = self.numbers
-        numbers = itertools.count(start, step) if stop is None else range(start, stop, step)
-        for number in numbers:
-            yield list(range(number * self.batch, (number + 1) * self.batch))
 
 
 def hide(rng: np.random.Generator, values: Values, probability: float) -> Values:
@@ -209,9 +204,13 @@ def draw_phantom(recipe: Recipe, number: int, size: int) -> tuple[Gray, Packed, 
     """
     from handbones.phantom.drawing import draw_sample  # noqa: PLC0415 loads its compiled renderer
 
+    return draw_sample(*_of_phantom(recipe, number), size, size)
+
+
+def _of_phantom(recipe: Recipe, number: int) -> tuple[np.random.Generator, PhantomSettings]:
+    """Random numbers and settings of a run's phantom."""
     assert recipe.phantoms.profile is not None
-    rng = np.random.default_rng((recipe.training.seed, _PHANTOM, number))
-    return draw_sample(rng, PRESETS[recipe.phantoms.profile], size, size)
+    return np.random.default_rng((recipe.training.seed, _PHANTOM, number)), PRESETS[recipe.phantoms.profile]
 
 
 def training_loader(dataset: TrainingSet, serials: Serials, workers: int, *, on_gpu: bool) -> DataLoader[Batch]:
@@ -219,6 +218,7 @@ def training_loader(dataset: TrainingSet, serials: Serials, workers: int, *, on_
     return DataLoader(
         dataset,
         batch_sampler=serials,
+        collate_fn=gather,
         num_workers=workers,
         pin_memory=on_gpu,
         persistent_workers=workers > 0,

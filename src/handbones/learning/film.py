@@ -60,7 +60,7 @@ def _wide(values: Tensor) -> Tensor:
 
 def expose(line: Tensor, bone: Tensor, tissue: Tensor, exposure: Exposure) -> Tensor:
     """Grey (n, h, w) of the displayed radiographs from their line integrals; the fields of `exposure` are (n,)."""
-    e = Exposure(*(_wide(values) for values in exposure[:-1]), exposure.grain)
+    e = Exposure._make((*(_wide(values) for values in exposure[:-1]), exposure.grain))
     intensity = (1 - e.hard) * torch.exp(-line) + e.hard * torch.exp(-0.6 * line)
     spread = blur(intensity, exposure.scatter_px)
     intensity = blur((intensity + e.scatter * spread) / (1 + e.scatter), exposure.blur_px)
@@ -88,7 +88,8 @@ def _display(seen: Tensor, bone: Tensor, tissue: Tensor, e: Exposure) -> Tensor:
     y, x = (torch.linspace(-1, 1, size, device=seen.device) for size in (height, width))
     side = 0.5 + 0.5 * (torch.cos(e.angle) * x + torch.sin(e.angle) * y[:, None])
     light = e.mix * side + (1 - e.mix) * 0.5 * (x * x + y[:, None] ** 2)
-    return e.black + (e.white - e.black).clamp(min=0.2) * v + e.gradient * light
+    grey: Tensor = e.black + (e.white - e.black).clamp(min=0.2) * v + e.gradient * light
+    return grey
 
 
 def _quantile(values: Tensor, among: Tensor, q: float) -> Tensor:
@@ -195,7 +196,8 @@ def jpeg(pixels: Tensor, quality: int) -> Tensor:
     cosine = torch.cos((2 * k + 1) * k[:, None] * (math.pi / 16)) / 2
     cosine[0] /= math.sqrt(2)
     padded = functional.pad(pixels[None].float() - 128, (0, -width % 8, 0, -height % 8), mode="replicate")[0]
-    blocks = padded.unflatten(1, (-1, 8)).unflatten(0, (-1, 8)).transpose(1, 2)
+    rows, columns = padded.shape
+    blocks = padded.view(rows // 8, 8, columns // 8, 8).transpose(1, 2)
     kept = (cosine @ blocks @ cosine.T / quanta).round() * quanta
-    back = (cosine.T @ kept @ cosine).transpose(1, 2).flatten(2).flatten(0, 1)
+    back = (cosine.T @ kept @ cosine).transpose(1, 2).reshape(rows, columns)
     return (back[:height, :width] + 128).round().clamp(0, 255).byte()

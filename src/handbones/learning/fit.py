@@ -15,9 +15,10 @@ from handbones.bundle import RECIPE, load_bundle
 from handbones.collection import Collection
 from handbones.errors import UsageError, UserError
 from handbones.learning import cpu
+from handbones.learning.batches import Serials, comes_as_scenes
 from handbones.learning.cache import PictureCache
 from handbones.learning.course import Course
-from handbones.learning.dataset import Serials, TrainingSet, training_loader, worker_count
+from handbones.learning.dataset import TrainingSet, training_loader, worker_count
 from handbones.learning.export import start_from
 from handbones.learning.memory import plain_memory_errors
 from handbones.learning.metadata import refuse_unknown
@@ -102,6 +103,7 @@ def _learn(
         cpu.quicken_depthwise(network)
     module = BoneModule(network, recipe, course.progress)
 
+    samples.scenes = comes_as_scenes(recipe, device)
     step_batches = training.accumulate * world.size
     first = run.steps_done() * step_batches
     last = course.total_steps * step_batches if course.total_steps else None

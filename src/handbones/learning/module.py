@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from handbones.learning.dataset import Batch
+from handbones.learning.batches import Batch, finish_batch
 from handbones.learning.losses import SegmentationLoss
 from handbones.learning.metadata import EstimateErrors, EstimateLoss
 from handbones.learning.networks import Network
@@ -56,6 +56,9 @@ class BoneModule(LightningModule):
             self.errors.add(estimates, targets)
         self.network.train()
         return logits
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        return finish_batch(batch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         pictures, given = batch["pictures"], {"metadata": batch.get("metadata"), "estimate": self.estimates}

@@ -38,6 +38,8 @@ class Scenes(NamedTuple):
     exposure: Tensor
     """(n, 24): all numbers, the grain's last."""
     finish: list[Finish]
+    size: tuple[int, int]
+    """Height and width."""
 
     @classmethod
     def of(cls, scenes: Sequence[Scene]) -> "Scenes":
@@ -61,6 +63,7 @@ class Scenes(NamedTuple):
             frames_of=frames_of,
             exposure=torch.tensor([[*s.exposure[:-1], *s.exposure.grain] for s in scenes], dtype=torch.float32),
             finish=[scene.finish for scene in scenes],
+            size=(height, width),
         )
 
 
@@ -75,13 +78,13 @@ def _present(arrays: Sequence[Any], shape: tuple[int, ...], dtype: Any) -> tuple
     return torch.from_numpy(out), torch.tensor(places, dtype=torch.long)
 
 
-def render(scenes: Scenes, height: int, width: int, chunk: int | None = None) -> tuple[Tensor, Tensor]:
+def render(scenes: Scenes, chunk: int | None = None) -> tuple[Tensor, Tensor]:
     """Pictures (n, 1, h, w) uint8 and packed masks (n, h, w) int32, on the device of the scenes.
 
     `chunk`: scenes whose bones are worked on at once; it changes memory and time alone.
     """
     with torch.no_grad(), torch.autocast(scenes.outer.device.type, enabled=False):
-        parts = list(_chunks(scenes, height, width, chunk or max(1, _CHUNK_RAYS // (4 * height * width))))
+        parts = list(_chunks(scenes, chunk or max(1, _CHUNK_RAYS // (4 * scenes.size[0] * scenes.size[1]))))
         sums, masks = (torch.cat(part, axis) for part, axis in zip(zip(*parts, strict=True), (1, 0), strict=True))
         add_sesamoids(scenes.sesamoids, scenes.sesamoids_of, sums, masks)
         bone, bulk = as_floats(sums)
@@ -97,12 +100,12 @@ def render(scenes: Scenes, height: int, width: int, chunk: int | None = None) ->
         return finish(grey, scenes.finish)[:, None], masks
 
 
-def _chunks(s: Scenes, height: int, width: int, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _chunks(s: Scenes, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Sums (2, n, h, w) and masks of so many scenes after another."""
     for first in range(0, len(s.outer), chunk):
         outer, inner, mirror, supersample, bones = (part[first : first + chunk] for part in s[:5])
-        sums = bone_integral(outer, inner, mirror, supersample, bones, height, width)
-        yield sums, bone_masks(outer, mirror, height, width)
+        sums = bone_integral(outer, inner, mirror, supersample, bones, *s.size)
+        yield sums, bone_masks(outer, mirror, *s.size)
 
 
 def _transmit(bone: Tensor, bulk: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:

@@ -46,6 +46,7 @@ _MAY_CHANGE = {
     "training.checkpoint_minutes",
     "training.patience",
     "training.loggers",
+    "phantoms.render",
     "data.cache",
     "data.cache_folder",
     "data.cache_limit",

@@ -33,8 +33,8 @@ class Bars:
 
 
 def add_frame(rng: Rng, grey: Image, frame: Frame, side: str, bars: Bars) -> NDArray[np.bool_]:
-    """Draw onto `grey` (h, w) in place; returns (h, w) where the hand is hidden by it."""
-    hidden = np.zeros(grey.shape, np.bool_)
+    """Draw onto `grey` (h, w), or onto (n, h, w) alike, in place; returns (h, w) where the hand is hidden by it."""
+    hidden = np.zeros(grey.shape[-2:], np.bool_)
     if rng.random() < frame.marker:
         _marker(rng, grey, side)
     if rng.random() < frame.scale_bar:
@@ -50,12 +50,12 @@ def add_frame(rng: Rng, grey: Image, frame: Frame, side: str, bars: Bars) -> NDA
 
 def _shutters(rng: Rng, grey: Image, frame: Frame) -> NDArray[np.bool_]:
     """A rotated rectangle stays exposed; the rest takes the shutter's grey, softly or sharply."""
-    height, width = grey.shape
+    height, width = grey.shape[-2:]
     left, right, top, bottom = rng.uniform(*frame.collimation_margin, 4)
     size = (width * (1.0 - left - right), height * (1.0 - top - bottom))
     centre = (width * (0.5 + (left - right) / 2.0), height * (0.5 + (top - bottom) / 2.0))
     box = cv2.boxPoints((centre, size, float(rng.normal(0.0, 2.5)))).astype(np.int32)
-    open_ = np.zeros(grey.shape, np.float32)
+    open_ = np.zeros((height, width), np.float32)
     cv2.fillPoly(open_, [box], 1.0, cv2.LINE_AA)
     soft = rng.uniform(0.0, 0.012) * width
     edge = cv2.GaussianBlur(open_, (0, 0), soft) if soft > 0.5 else open_
@@ -65,7 +65,7 @@ def _shutters(rng: Rng, grey: Image, frame: Frame) -> NDArray[np.bool_]:
         # Behind thin shutters the picture goes on, darker.
         edge = np.maximum(edge, np.float32(rng.uniform(0.02, 0.25)))
         grey += (1.0 - edge) * (shade - grey)
-        return np.zeros(grey.shape, np.bool_)
+        return np.zeros((height, width), np.bool_)
     grey += (1.0 - edge) * (shade - grey)
     return np.asarray(open_ < 0.5)
 
@@ -85,16 +85,17 @@ def draw_bars(rng: Rng, frame: Frame) -> Bars:
 
 
 def _paint_bars(grey: Image, bars: Bars) -> NDArray[np.bool_]:
-    hidden = np.ones(grey.shape, np.bool_)
-    hidden[bars.inside(*grey.shape)] = False
-    grey[hidden] = bars.shade
+    height, width = grey.shape[-2:]
+    hidden = np.ones((height, width), np.bool_)
+    hidden[bars.inside(height, width)] = False
+    grey[..., hidden] = bars.shade
     return hidden
 
 
 def _top_bar(rng: Rng, grey: Image) -> None:
     """The bright, slightly slanted edge of the collimator along the top (or another) border."""
-    height, width = grey.shape
-    bar = np.zeros(grey.shape, np.float32)
+    height, width = grey.shape[-2:]
+    bar = np.zeros((height, width), np.float32)
     depth, slant = rng.uniform(0.004, 0.02) * height, rng.normal(0.0, 0.008) * height
     points = np.array([[0, 0], [width, 0], [width, depth + slant], [0, depth - slant]])
     cv2.fillPoly(bar, [np.round(points).astype(np.int32)], 1.0, cv2.LINE_AA)
@@ -105,11 +106,11 @@ def _top_bar(rng: Rng, grey: Image) -> None:
 
 
 def _write(rng: Rng, grey: Image, text: str, at: tuple[float, float], size: float, shade: float) -> None:
-    height, width = grey.shape
+    height, width = grey.shape[-2:]
     font = int(rng.choice(_FONTS))
     thickness = max(1, round(size * rng.uniform(0.8, 2.2)))
     origin = (int(at[0] * width), int(at[1] * height))
-    ink = np.zeros(grey.shape, np.uint8)
+    ink = np.zeros((height, width), np.uint8)
     cv2.putText(ink, text, origin, font, size, 255, thickness, cv2.LINE_AA)
     grey += ink * np.float32(1.0 / 255.0) * (np.float32(shade) - grey)
 
@@ -118,7 +119,7 @@ def _text(rng: Rng, grey: Image) -> None:
     letters = list(string.ascii_uppercase + string.digits + " .:-/")
     shade = rng.uniform(0.6, 1.0) if rng.random() < 0.85 else 0.0
     corner = rng.choice([0.02, 0.7, 0.45]), rng.choice([0.03, 0.85, 0.93])
-    size = rng.uniform(0.25, 0.7) * grey.shape[0] / 512.0
+    size = rng.uniform(0.25, 0.7) * grey.shape[-2] / 512.0
     for row in range(int(rng.integers(1, 6))):
         text = "".join(rng.choice(letters, int(rng.integers(2, 18))))
         _write(rng, grey, text, (corner[0], corner[1] + row * 0.035), size, shade)
@@ -126,7 +127,7 @@ def _text(rng: Rng, grey: Image) -> None:
 
 def _marker(rng: Rng, grey: Image, side: str) -> None:
     """A lead letter, now and then in a frame, tilted by whoever laid it there."""
-    height, width = grey.shape
+    height, width = grey.shape[-2:]
     size = int(rng.uniform(0.05, 0.11) * width) + 6
     ink = np.zeros((size, size), np.uint8)
     letter = side[0].upper() if rng.random() < 0.8 else str(rng.choice(list("RLABDPM")))
@@ -142,15 +143,17 @@ def _marker(rng: Rng, grey: Image, side: str) -> None:
     x, y = int(rng.uniform(0.0, 1.0) * (width - size)), int(rng.uniform(0.0, 1.0) * (height - size))
     if 0.2 < (x + size / 2) / width < 0.8 and rng.random() < 0.9:
         x = 2 if rng.random() < 0.5 else width - size - 2
-    part = grey[y : y + size, x : x + size]
+    part = grey[..., y : y + size, x : x + size]
     part += tile * (np.float32(rng.uniform(0.7, 1.0)) - part)
 
 
 def _scale_bar(rng: Rng, grey: Image) -> None:
-    height, width = grey.shape
+    height, width = grey.shape[-2:]
     x = int(width * (0.02 if rng.random() < 0.5 else 0.97))
     top, bottom = int(height * rng.uniform(0.1, 0.4)), int(height * rng.uniform(0.6, 0.9))
     shade = float(rng.uniform(0.6, 1.0))
-    cv2.line(grey, (x, top), (x, bottom), shade, 1)
-    for y in range(top, bottom, max(3, (bottom - top) // int(rng.integers(5, 15)))):
-        cv2.line(grey, (x, y), (x + (6 if x < width / 2 else -6), y), shade, 1)
+    marks = range(top, bottom, max(3, (bottom - top) // int(rng.integers(5, 15))))
+    for plane in grey.reshape(-1, height, width):
+        cv2.line(plane, (x, top), (x, bottom), shade, 1)
+        for y in marks:
+            cv2.line(plane, (x, y), (x + (6 if x < width / 2 else -6), y), shade, 1)

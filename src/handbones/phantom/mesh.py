@@ -28,6 +28,9 @@ class Template:
     """Per bone, counted from its own first vertex."""
     length: Floats
     """(29,) mm."""
+    low: Floats
+    """(29,) y of the proximal end in the bone's own frame, mm; that of the distal end is `high`."""
+    high: Floats
     one_ended: NDArray[np.bool_]
     """(29,) radius and ulna: only the distal end is in the picture."""
     shaft: NDArray[np.bool_]
@@ -44,6 +47,8 @@ def template() -> Template:
         start=np.cumsum([0] + [len(b.vertices) for b in bones]),
         faces=tuple(b.faces for b in bones),
         length=np.array([b.length for b in bones]),
+        low=np.array([b.vertices[:, 1].min() for b in bones]),
+        high=np.array([b.vertices[:, 1].max() for b in bones]),
         one_ended=np.array([b.group == "forearm" for b in ANATOMY]),
         shaft=np.array([b.group != "carpals" for b in ANATOMY]),
     )

@@ -205,7 +205,7 @@ def bone_grids(body: Body, camera: Camera) -> Image:
     grids[:, 1, :2] = long / (scale * foreshortening)[:, None]
     grids[:, :2, 2] = -np.einsum("bij,bj->bi", grids[:, :2, :2], pivot)
     length = t.length * body.person.scale[:, 1]
-    low = np.array([t.vertices[t.start[b] : t.start[b + 1], 1].min() for b in range(29)]) * body.person.scale[:, 1]
+    low = t.low * body.person.scale[:, 1]
     grids[:, 2] = grids[:, 1] / length[:, None]
     grids[:, 2, 2] -= low / length
     for bone in ANATOMY:

@@ -3,7 +3,6 @@
 Drawn in the same order from the same random numbers as the finished picture, so that a seed means the same phantom.
 """
 
-import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -109,10 +108,12 @@ def _planes(things: Layers) -> NDArray[np.float16] | None:
 
 def _frame(rng: Rng, hand: Geometry, settings: PhantomSettings, height: int, width: int) -> NDArray[np.uint8] | None:
     """A frame keeps a share of each pixel and adds to it: what it makes of black and of white tells both."""
-    again = copy.deepcopy(rng)
-    black, white = np.zeros((height, width), np.float32), np.ones((height, width), np.float32)
-    hidden = add_frame(rng, black, settings.frame, hand.side, hand.bars)
-    add_frame(again, white, settings.frame, hand.side, hand.bars)
-    if not black.any() and white.min() == 1.0:
+    planes = np.zeros((2, height, width), np.float32)
+    planes[1] = 1.0
+    hidden = add_frame(rng, planes, settings.frame, hand.side, hand.bars)
+    if not planes[0].any() and planes[1].min() == 1.0:
         return None
-    return np.stack([np.rint(255.0 * black), np.rint(255.0 * white), hidden]).astype(np.uint8)
+    out = np.empty((3, height, width), np.uint8)
+    np.rint(255.0 * planes, out=out[:2], casting="unsafe")
+    out[2] = hidden
+    return out

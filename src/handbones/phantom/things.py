@@ -76,8 +76,7 @@ def draw_things(rng: Rng, field: Image, body: Body, camera: Camera, things: Thin
 def _on_bone(body: Body, camera: Camera, label: str, s: float, lateral_mm: float = 0.0) -> Points:
     """Pixel of a place on a bone: s from 0 (proximal) to 1 (distal), and mm to its side."""
     t, b = template(), INDEX[label]
-    y = t.vertices[t.start[b] : t.start[b + 1], 1]
-    local = np.array([lateral_mm, (y.min() + s * (y.max() - y.min())) * body.person.scale[b, 1], 0.0])
+    local = np.array([lateral_mm, (t.low[b] + s * (t.high[b] - t.low[b])) * body.person.scale[b, 1], 0.0])
     point = body.placement.at[b] + body.placement.axes[b] @ local
     return np.asarray(camera.project(point[None], body.detector_z)[0, :2])
 

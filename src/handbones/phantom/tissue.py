@@ -8,8 +8,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from handbones.anatomy import ANATOMY, INDEX
+from handbones.phantom.mesh import template
 from handbones.phantom.projection import Body, Camera
-from handbones.phantom.skeleton import skeleton
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator
@@ -59,7 +59,7 @@ def tissue_thickness(field: NDArray[np.float32], height: int, width: int, coarse
 
 
 def _cones(rng: Rng, body: Body) -> _Cones:
-    bones = skeleton().bones
+    t = template()
     fat = body.person.fat
     size = float(np.exp(np.mean(np.log(body.person.scale[:, 1])))) * np.sqrt(fat)
     ends, flat = [], []
@@ -71,7 +71,7 @@ def _cones(rng: Rng, body: Body) -> _Cones:
     def point(label: str, s: float) -> Floats:
         """A place on a bone's axis, 0 at its proximal and 1 at its distal end."""
         b = INDEX[label]
-        low, high = bones[b].vertices[:, 1].min(), bones[b].vertices[:, 1].max()
+        low, high = t.low[b], t.high[b]
         local = np.array([0.0, (low + s * (high - low)) * body.person.scale[b, 1], 0.0])
         return np.asarray(body.placement.at[b] + body.placement.axes[b] @ local)
 
