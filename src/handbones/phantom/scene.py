@@ -16,7 +16,6 @@ from handbones.phantom.film import enlarge
 from handbones.phantom.frame import add_frame
 from handbones.phantom.projection import Camera, bone_grids
 from handbones.phantom.settings import PhantomSettings
-from handbones.phantom.things import Layers
 
 Rng = np.random.Generator
 Image = NDArray[np.float32]
@@ -41,8 +40,8 @@ class Scene(NamedTuple):
     """(s, 7) as in `Contents`."""
     coarse: Image
     """(2, h', w'): squared half thickness of soft tissue in mm^2 as `tissue_field` has it; its attenuation per mm."""
-    things: NDArray[np.float16] | None
-    """(3, h, w): under, cover and over of `Layers`."""
+    things: tuple[NDArray[np.float16] | None, ...]
+    """(h, w) each: under, cover and over of `Layers`."""
     exposure: Exposure
     frame: NDArray[np.uint8] | None
     """(3, h, w): what the frame makes of black and of white, and where it hides the hand (1)."""
@@ -82,7 +81,7 @@ def _scene(
         bones=np.hstack([grids, matters, offsets, np.tile(texture, (29, 1))]).astype(np.float32),
         sesamoids=inside.sesamoids.astype(np.float32),
         coarse=np.stack([inside.tissue, _density(inside.soft, inside.tissue.shape)]),
-        things=_planes(inside.things),
+        things=tuple(None if plane is None else plane.astype(np.float16) for plane in inside.things.planes),
         exposure=exposure,
         frame=frame,
         finish=finish,
@@ -93,17 +92,6 @@ def _density(soft: Soft, shape: tuple[int, ...]) -> Image:
     """Attenuation of soft tissue per mm on the grid of `tissue_field`, which has a cell of margin all around."""
     field = np.pad(enlarge(soft.bumps, shape[0] - 2, shape[1] - 2), 1, mode="edge")
     return np.asarray(np.maximum(1.0 + soft.mottle * field, 0.2) * soft.per_mm, np.float32)
-
-
-def _planes(things: Layers) -> NDArray[np.float16] | None:
-    planes = (things.under, things.cover, things.over)
-    if all(plane is None for plane in planes):
-        return None
-    out = np.zeros((3, *things.shape), np.float16)
-    for k, plane in enumerate(planes):
-        if plane is not None:
-            out[k] = plane
-    return out
 
 
 def _frame(rng: Rng, hand: Geometry, settings: PhantomSettings, height: int, width: int) -> NDArray[np.uint8] | None:

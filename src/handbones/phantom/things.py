@@ -42,6 +42,10 @@ class Layers:
         """Opaque: the larger of both remains."""
         self.cover = drawn if self.cover is None else np.maximum(self.cover, drawn)
 
+    @property
+    def planes(self) -> tuple[Image | None, Image | None, Image | None]:
+        return self.under, self.cover, self.over
+
     def put_on(self, line: Image) -> None:
         """In place."""
         if self.under is not None:
