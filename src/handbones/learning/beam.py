@@ -40,9 +40,10 @@ class Boxes(NamedTuple):
         if places is None:
             box, place = spread(self.area)
         else:
-            ends = self.area.cumsum(0)
+            area = self.area
+            ends = area.cumsum(0)
             box = torch.searchsorted(ends, places, right=True)
-            place = places - (ends - self.area)[box]
+            place = places - (ends - area)[box]
         width = self.width[box]
         return box, self.left[box] + place % width, self.top[box] + place // width
 
@@ -115,10 +116,10 @@ def rasterise(points: Tensor, boxes: Boxes, front: Tensor | None = None) -> Tens
     row_of, row = spread(t.last - t.first)
     y = (row + t.first[row_of]).to(points.dtype)
     start, stop = _span(t, row_of, y)
-    box = t.box[row_of]
+    box, area = t.box[row_of], boxes.area
     start = torch.maximum(start, boxes.left[box])
     count = (torch.minimum(stop, boxes.right[box]) - start).clamp(min=0)
-    begin = boxes.area.cumsum(0) - boxes.area
+    begin = area.cumsum(0) - area
     line = begin[box] + (y.long() - boxes.top[box]) * boxes.width[box] - boxes.left[box] + start
     span, step = spread(count)
     if front is None:
@@ -126,7 +127,7 @@ def rasterise(points: Tensor, boxes: Boxes, front: Tensor | None = None) -> Tens
         value = ((at_start[span] + step * slope[span]) * _STEPS).round().int()
     else:
         value = torch.ones_like(step, dtype=torch.int32)
-    out = torch.zeros(int(boxes.area.sum()), dtype=torch.int32, device=points.device)
+    out = torch.zeros(int(area.sum()), dtype=torch.int32, device=points.device)
     return out.scatter_add_(0, line[span] + step, value)
 
 

@@ -21,7 +21,8 @@ _DISPLAY_ROWS = 128
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
     """Gaussian blur of (n, h, w) by sigma (n,) pixels, borders replicated."""
     height, width = images.shape[1:]
-    rows, columns = (_gaussian(sigma, size) for size in (height, width))
+    rows = _gaussian(sigma, height)
+    columns = rows if height == width else _gaussian(sigma, width)
     return rows @ images @ columns.mT
 
 

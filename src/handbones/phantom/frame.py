@@ -112,7 +112,9 @@ def _write(rng: Rng, grey: Image, text: str, at: tuple[float, float], size: floa
     origin = (int(at[0] * width), int(at[1] * height))
     ink = np.zeros((height, width), np.uint8)
     cv2.putText(ink, text, origin, font, size, 255, thickness, cv2.LINE_AA)
-    grey += ink * np.float32(1.0 / 255.0) * (np.float32(shade) - grey)
+    x, y, w, h = cv2.boundingRect(ink)
+    part = grey[..., y : y + h, x : x + w]
+    part += ink[y : y + h, x : x + w] * np.float32(1.0 / 255.0) * (np.float32(shade) - part)
 
 
 def _text(rng: Rng, grey: Image) -> None:

@@ -88,9 +88,14 @@ def _on_bone(body: Body, camera: Camera, label: str, s: float, lateral_mm: float
 def _stroke(line: Layers, points: Points, width_px: float, value: float, *, opaque: bool = False) -> None:
     """Draw an anti-aliased polyline of `value`; opaque keeps the larger of both instead of adding."""
     drawn = np.zeros(line.shape, np.float32)
-    shifted = np.round(np.asarray(points) * 16.0).astype(np.int32)
-    cv2.polylines(drawn, [shifted], False, float(value), max(1, round(width_px)), cv2.LINE_8, 4)
-    drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.6), np.float32)
+    reach = 0.5 * max(1.0, width_px) + 8.0
+    x0, y0 = np.clip(points.min(0) - reach, 0, None).astype(int)
+    x1, y1 = np.clip(points.max(0) + reach, 0, None).astype(int)
+    box = drawn[y0:y1, x0:x1]  # blurring the rest would take most of the time
+    if box.size:
+        shifted = np.round(np.asarray(points) * 16.0).astype(np.int32) - 16 * np.array([x0, y0], np.int32)
+        cv2.polylines(box, [shifted], False, float(value), max(1, round(width_px)), cv2.LINE_8, 4)
+        box[:] = cv2.GaussianBlur(box, (0, 0), 0.6)
     (line.lay if opaque else line.add)(drawn)
 
 
