@@ -162,7 +162,7 @@ def clahe(pixels: Tensor, clip: float, tiles: int) -> Tensor:
     excess = (counts - limit).clamp(min=0).sum(2, keepdim=True)
     left = excess % 256
     gray = torch.arange(256, device=pixels.device)
-    step = torch.div(256, left.clamp(min=1), rounding_mode="floor")
+    step = 256 // left.clamp(min=1)
     counts = counts.clamp(max=limit) + excess // 256 + ((gray % step == 0) & (gray // step < left))
     curves = (counts.cumsum(2) * (255 / (high * wide))).round().clamp(0, 255)
     (y0, y1, fy), (x0, x1, fx) = (
