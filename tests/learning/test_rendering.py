@@ -156,10 +156,11 @@ def test_a_training_learns_from_scenes(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(seen) >= 2
 
 
-def test_scenes_are_for_gpus_unless_told_otherwise() -> None:
-    def recipe(*overrides: str) -> bool:
-        return comes_as_scenes(load_recipe("small", ["phantoms.profile=wild", *overrides]), "cuda")
+def test_auto_means_scenes_for_gpus() -> None:
+    def scenes(device: str, *overrides: str) -> bool:
+        return comes_as_scenes(load_recipe("small", ["phantoms.render=auto", *overrides]), device)
 
-    assert recipe() and not recipe("phantoms.render=cpu") and not recipe("patches.size=64")
-    assert not comes_as_scenes(load_recipe("small", ["phantoms.profile=wild"]), "cpu")
-    assert not comes_as_scenes(load_recipe("small"), "cuda")
+    phantoms = "phantoms.profile=wild"
+    assert scenes("cuda", phantoms)
+    assert not scenes("cpu", phantoms) and not scenes("cuda", phantoms, "patches.size=64") and not scenes("cuda")
+    assert not scenes("cuda", phantoms, "phantoms.render=cpu")
