@@ -99,7 +99,7 @@ def machine() -> dict[str, Any]:
     memory = next((line for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), "MemTotal: 0").split()[1]
     return {
         "processor": cpu.partition(":")[2].strip() or cpu,
-        "cores": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": round(int(memory) / 2**20),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "load": [round(value, 1) for value in os.getloadavg()],

@@ -90,10 +90,10 @@ class Rival:
         self._save(checkpoint, step, 60 * minutes)
         return step
 
-    def segment_many(self, pictures: Iterable[Path]) -> Iterator[Segmentation]:
-        """Each picture's bones, its logits enlarged to its own size and cut at 0.5, as the starting code does it."""
+    def segment_many(self, cases: Iterable[Case]) -> Iterator[Segmentation]:
+        """The bones of each case's picture, its logits enlarged to its own size and cut at 0.5, as the starting code does it."""
         self.network.eval()
-        for file in pictures:
+        for file in (Path(str(case.image)) for case in cases):
             height, width = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE).shape
             with torch.no_grad():
                 logits = self.forward(torch.from_numpy(self.see(file))[None])[0]
