@@ -6,6 +6,7 @@ count. A checkpoint every few minutes lets a training that was cut go on.
 """
 
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -91,7 +92,7 @@ class Rival:
         return step
 
     def segment_many(self, cases: Iterable[Case]) -> Iterator[Segmentation]:
-        """The bones of each case's picture, its logits enlarged to its own size and cut at 0.5, as the starting code does it."""
+        """The bones of each case's picture: its logits enlarged to its own size and cut at 0.5, as the starting code does."""
         self.network.eval()
         for file in (Path(str(case.image)) for case in cases):
             height, width = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE).shape
@@ -180,7 +181,7 @@ class PlainUnet(Rival):
 
     def begin(self, progress: float) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = self.RATE * 0.5 * (1 + np.cos(np.pi * min(progress, 1.0)))
+            group["lr"] = self.RATE * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
     def loss(self, logits: Tensor, masks: Tensor) -> Tensor:
         return self.bce(logits, masks) + self.dice(logits, masks)
