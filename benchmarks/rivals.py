@@ -92,7 +92,7 @@ class Rival:
         return step
 
     def segment_many(self, cases: Iterable[Case]) -> Iterator[Segmentation]:
-        """The bones of each case's picture, its logits enlarged to full size and cut at 0.5 as the starting code does it."""
+        """The bones of each case's picture: logits enlarged to its size and cut at 0.5, as the starting code does."""
         self.network.eval()
         for file in (Path(str(case.image)) for case in cases):
             height, width = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE).shape
