@@ -77,6 +77,7 @@ class NetworkContract:
         with torch.no_grad():
             assert torch.equal(network(picture), other(picture))
 
+    @pytest.mark.slow
     def test_export_agrees_and_gives_the_weights_back(self, network: Network, recipe: Recipe, tmp_path: Path) -> None:
         if not (self.exported or os.environ.get("ALL_EXPORTS")):
             pytest.skip("only with ALL_EXPORTS=1")

@@ -142,6 +142,7 @@ def test_a_signal_to_the_whole_process_group_ends_a_training_in_good_order(drawn
     assert load_bundle(tmp_path / "run").card["training"]["steps"] >= 1
 
 
+@pytest.mark.usefixtures("no_export")
 def test_accumulated_batches_resume_to_the_same_weights(drawn: Path, tmp_path: Path) -> None:
     recipe = tiny("training.batch=1", "training.accumulate=2", "training.steps=3", "validation.steps=1")
     fit(recipe, tmp_path / "a", open_collection(drawn))

@@ -223,7 +223,7 @@ def training_loader(dataset: TrainingSet, serials: Serials, workers: int, *, on_
         pin_memory=on_gpu,
         persistent_workers=workers > 0,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=start_worker if on_gpu else start_behind,
+        worker_init_fn=start_worker,
         generator=torch.Generator(),  # its own, so that starting it draws nothing from the network's random numbers
     )
 
@@ -238,16 +238,6 @@ def start_worker(_: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     threadpool_limits(1, user_api="blas")
-
-
-def start_behind(number: int) -> None:
-    """A worker beside a network on the same cores: it takes what the passes leave.
-
-    The threads of a pass wait for the slowest of them, so that a worker that shares a core with one holds all up.
-    """
-    if hasattr(os, "nice"):
-        os.nice(19)
-    start_worker(number)
 
 
 def worker_count(wanted: int | None, trainings: int = 1) -> int:
