@@ -76,6 +76,7 @@ def test_several_settings_after_one_flag() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_train_evaluate_predict_export(drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
