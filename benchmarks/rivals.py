@@ -8,6 +8,7 @@ count. A checkpoint every few minutes lets a training that was cut go on.
 import json
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -37,7 +38,7 @@ _SAVE_EVERY = 300.0
 """Seconds between checkpoints."""
 
 
-class Rival:
+class Rival(ABC):
     """A network, its data and its step; `train` and `segment_many` are the same for all."""
 
     network: nn.Module
@@ -48,17 +49,19 @@ class Rival:
         self.device = best_device()
         self.weights = weights
 
+    @abstractmethod
     def samples(self, cases: Sequence[Case]) -> Dataset:
-        raise NotImplementedError
+        """What it trains on: pictures (3, SIZE, SIZE) and masks (29, SIZE, SIZE), float32."""
 
+    @abstractmethod
     def loss(self, logits: Tensor, masks: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Of logits and masks (N, 29, SIZE, SIZE)."""
 
+    @abstractmethod
     def see(self, file: Path) -> np.ndarray:
         """The network's input (3, SIZE, SIZE) float32 of a picture."""
-        raise NotImplementedError
 
-    def begin(self, progress: float) -> None:
+    def begin(self, progress: float) -> None:  # noqa: B027 not every rival has something to do
         """Before each step, at this share of the budget."""
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -179,7 +182,7 @@ class PlainUnet(Rival):
     def samples(self, cases: Sequence[Case]) -> Dataset:
         return SmallPictures(cases)
 
-    def begin(self, progress: float) -> None:
+    def begin(self, progress: float) -> None:  # noqa: B027 not every rival has something to do
         for group in self.optimiser.param_groups:
             group["lr"] = self.RATE * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
