@@ -182,7 +182,7 @@ class PlainUnet(Rival):
     def samples(self, cases: Sequence[Case]) -> Dataset:
         return SmallPictures(cases)
 
-    def begin(self, progress: float) -> None:  # noqa: B027 not every rival has something to do
+    def begin(self, progress: float) -> None:
         for group in self.optimiser.param_groups:
             group["lr"] = self.RATE * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
