@@ -1,6 +1,6 @@
 """What each part of the phantoms brings to a model that learned from nothing else.
 
-    python benchmarks/ablation.py [--steps 600] [--seeds 1] [--radiographs FOLDER] [--runs FOLDER] [--json FILE]
+    python benchmarks/ablation.py [--steps 600] [--size 384] [--seeds 1] [--radiographs FOLDER] [--runs FOLDER] [--json FILE]
 
 Trains the `default` recipe's network for equally many samples on `wild` phantoms with one part taken out at a time,
 and scores each on `realistic` phantoms, and on the labelled real radiographs of FOLDER. What is in --json already is
@@ -9,12 +9,12 @@ not run again, and a run that was cut goes on where it stopped (--runs keeps the
 
 import argparse
 import json
-import platform
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measuring import machine
 
 from handbones import Segmenter, dice, load_recipe, open_collection
 from handbones.anatomy import ANATOMY, GROUPS
@@ -35,16 +35,22 @@ _ONE_CARPUS = {"carpal_shift_mm_sd": 0.0, "carpal_turn_deg_sd": 0.0}
 _ONE_SHAPE = dict.fromkeys(
     ("size_sd", "width_sd", "digit_sd", "bone_sd", "profile_sd", "bend_mm_sd", "relief_mm", "cortex_sd"), 0.0
 )
-VARIANTS: dict[str, tuple[PhantomSettings, list[str]]] = {
-    "all": (WILD, []),
-    "without texture": (without("matter", trabeculae=(0.0, 0.0)), []),
-    "without a cortical shell": (without("matter", **_ONE_CORTEX), []),
-    "one film": (WILD.model_copy(update={"film": REALISTIC.film, "matter": REALISTIC.matter}), []),
-    "one shape of the bones": (without("population", **_ONE_SHAPE, **_ONE_CARPUS), []),
-    "one arrangement of the carpals": (without("population", **_ONE_CARPUS), []),
-    "half the resolution": (WILD, ["input.size=192", "input.train_sizes=[128, 160, 192, 224]"]),
+VARIANTS: dict[str, tuple[PhantomSettings, float]] = {
+    "all": (WILD, 1),
+    "without texture": (without("matter", trabeculae=(0.0, 0.0)), 1),
+    "without a cortical shell": (without("matter", **_ONE_CORTEX), 1),
+    "one film": (WILD.model_copy(update={"film": REALISTIC.film, "matter": REALISTIC.matter}), 1),
+    "one shape of the bones": (without("population", **_ONE_SHAPE, **_ONE_CARPUS), 1),
+    "one arrangement of the carpals": (without("population", **_ONE_CARPUS), 1),
+    "half the resolution": (WILD, 1 / 2),
 }
-"""By name: the phantoms to learn from, and what changes in the recipe."""
+"""By name: the phantoms to learn from, and the share of the full size to learn at."""
+
+
+def sizes(size: float) -> list[str]:
+    """The recipe's sizes in proportion to its 384 pixels, in steps of 32."""
+    training = [max(32 * round(share * size / 32), 32) for share in (2 / 3, 5 / 6, 1, 7 / 6)]
+    return [f"input.size={round(size)}", f"input.train_sizes={training}"]
 
 
 def score(segmenter: Segmenter, pictures: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
@@ -68,12 +74,12 @@ def radiographs(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     return pairs
 
 
-def train(name: str, seed: int, steps: int, folder: Path) -> Path:
+def train(name: str, seed: int, steps: int, size: int, folder: Path) -> Path:
     """The bundle of a variant, trained on from where it was left."""
-    settings, overrides = VARIANTS[name]
+    settings, share = VARIANTS[name]
     PRESETS["wild"] = settings  # the workers are forked from here
     budget = [f"training.steps={steps}", "training.minutes=null", "validation.minutes=null", f"training.seed={seed}"]
-    recipe = load_recipe("default", ["phantoms.profile=wild", "phantoms.validation=1", *budget, *overrides])
+    recipe = load_recipe("default", ["phantoms.profile=wild", "phantoms.validation=1", *budget, *sizes(share * size)])
     run = folder / f"{name} {seed}".replace(" ", "-")
     return fit(recipe, run, resume=(run / "last.ckpt").exists()).bundle
 
@@ -81,6 +87,7 @@ def train(name: str, seed: int, steps: int, folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=600, help="of 8 samples")
+    parser.add_argument("--size", type=int, default=384, help="of the input, in pixels")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--phantoms", type=int, default=32, help="realistic ones to score on")
     parser.add_argument("--radiographs", type=Path, help="folder of labelled real radiographs to score on as well")
@@ -96,10 +103,10 @@ def main() -> None:
             for name in VARIANTS:
                 if any((row["name"], row["seed"]) == (name, seed) for row in done["rows"]):
                     continue
-                segmenter = Segmenter(train(name, seed, options.steps, options.runs or Path(temporary)))
+                segmenter = Segmenter(train(name, seed, options.steps, options.size, options.runs or Path(temporary)))
                 scores = {test: score(segmenter, pictures) for test, pictures in tests.items()}
                 done["rows"].append({"name": name, "seed": seed, **scores})
-                done |= {"machine": platform.processor() or platform.machine(), "steps": options.steps}
+                done |= {"machine": machine(), "steps": options.steps, "size": options.size}
                 if options.json:
                     options.json.write_text(json.dumps(done, indent=1) + "\n")
     for row in done["rows"]:
