@@ -1,6 +1,6 @@
 """What each part of the phantoms brings to a model that learned from nothing else.
 
-    python benchmarks/ablation.py [--steps 600] [--size 384] [--seeds 1] [--radiographs FOLDER] [--runs FOLDER] [--json FILE]
+    python benchmarks/ablation.py [--steps 600] [--size 384] [--radiographs FOLDER] [--runs FOLDER] [--json FILE]
 
 Trains the `default` recipe's network for equally many samples on `wild` phantoms with one part taken out at a time,
 and scores each on `realistic` phantoms, and on the labelled real radiographs of FOLDER. What is in --json already is
