@@ -1,15 +1,19 @@
 """The training loop against what it cannot be faster than, and, on a GPU, against the competition's starting code.
 
-    python benchmarks/training.py [DATA] [--steps 16] [--rounds 3] [--document] [--json FILE]
+    python benchmarks/training.py [DATA] [--steps 40] [--document] [--json FILE]
 
 DATA is a labelled collection of 2048-pixel radiographs; without it, six synthetic ones are made.
 """
 
 import argparse
 import contextlib
+import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from statistics import mean, median
 
@@ -57,37 +61,83 @@ class Rates(Watch):
         return median(self.rates[_WARM_UP:]), mean(self.waits[_WARM_UP:])
 
 
+class Bare:
+    """Forward and backward alone, on tensors that are there: what no training can be faster than."""
+
+    def __init__(self, recipe: Recipe, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.device, self.clock = best_device(), clock
+        network = build_network(recipe, pretrained=False).to(self.device).train()
+        if recipe.training.channels_last:
+            network = network.to(memory_format=torch.channels_last)
+        if self.device.type == "cpu":
+            cpu.keep_memory()
+            cpu.quicken_depthwise(network)
+        self.network, self.loss = network, SegmentationLoss(recipe.loss)
+        self.low = self.device.type == "cuda" or cpu.has_bf16()
+        batch, size = recipe.training.batch, recipe.input.size
+        self.pictures = torch.randint(256, (batch, 1, size, size), dtype=torch.uint8, device=self.device)
+        self.masks = torch.randint(2**29, (batch, size, size), dtype=torch.int32, device=self.device)
+
+    def step(self) -> float:
+        """Do it once; its seconds."""
+        start = self.clock()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low):
+            logits = self.network(self.pictures)
+        self.loss(logits, self.masks)[0].backward()
+        self.network.zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return self.clock() - start
+
+
+class InTurns(Watch):
+    """Has a training and bare passes take turns, step by step, so that a machine of changing speed is fair to both."""
+
+    def __init__(self, bare: Bare) -> None:
+        self.bare = bare
+        self.seconds: list[tuple[float, float]] = []
+        """Of a step of the training, and of the bare passes right after it."""
+        self.waits: list[float] = []
+        self._left: tuple[int, float] | None = None
+
+    def stepped(self, state: State) -> None:
+        now = time.perf_counter()
+        with stopped(active_children()):
+            passes = self.bare.step()
+        if self._left is not None:
+            step, left = self._left
+            self.seconds.append(((now - left) / (state.step - step), passes))
+            self.waits.append(state.wait)
+        self._left = state.step, time.perf_counter()
+
+
+@contextlib.contextmanager
+def stopped(workers: list[BaseProcess]) -> Iterator[None]:
+    """Meanwhile the workers make no samples: neither do they slow the passes, nor is there more in store after them."""
+    for worker in workers:
+        os.kill(worker.pid or 0, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for worker in workers:
+            os.kill(worker.pid or 0, signal.SIGCONT)
+
+
+def loop_and_bare(recipe: Recipe, collection: Collection) -> tuple[float, float, float]:
+    """Pictures a second of a training as users run it, of bare passes, and the training's data-wait."""
+    turns = InTurns(Bare(recipe))
+    with tempfile.TemporaryDirectory() as folder:
+        fit(recipe, Path(folder, "run"), collection, watch=turns)
+    steps, passes = (median(seconds) for seconds in zip(*turns.seconds[_WARM_UP:], strict=True))
+    return recipe.training.batch / steps, recipe.training.batch / passes, mean(turns.waits[_WARM_UP:])
+
+
 def whole_loop(recipe: Recipe, collection: Collection) -> tuple[float, float]:
     """Pictures a second and data-wait of a training as users run it."""
     rates = Rates()
     with tempfile.TemporaryDirectory() as folder:
         fit(recipe, Path(folder, "run"), collection, watch=rates)
     return rates.read()
-
-
-def bare(recipe: Recipe, steps: int, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Pictures a second of forward and backward alone, on tensors that are there."""
-    device = best_device()
-    network = build_network(recipe, pretrained=False).to(device).train()
-    if recipe.training.channels_last:
-        network = network.to(memory_format=torch.channels_last)
-    if device.type == "cpu":
-        cpu.keep_memory()
-        cpu.quicken_depthwise(network)
-    batch, size = recipe.training.batch, recipe.input.size
-    pictures = torch.randint(256, (batch, 1, size, size), dtype=torch.uint8, device=device)
-    masks = torch.randint(2**29, (batch, size, size), dtype=torch.int32, device=device)
-    loss, times = SegmentationLoss(recipe.loss), []
-    low = device.type == "cuda" or cpu.has_bf16()
-    for _ in range(steps + _WARM_UP):
-        start = clock()
-        with torch.autocast(device.type, torch.bfloat16, enabled=low):
-            logits = network(pictures)
-        loss(logits, masks)[0].backward()
-        network.zero_grad()
-        _finish(device)
-        times.append(clock() - start)
-    return batch / median(times[_WARM_UP:])
 
 
 def limit(recipe: Recipe, collection: Collection, steps: int) -> dict[str, float]:
@@ -114,7 +164,8 @@ def limit(recipe: Recipe, collection: Collection, steps: int) -> dict[str, float
         for serial in range(2 * len(collection.labelled)):
             samples[serial]
         of_update, of_sample = milliseconds(update, samples.__getitem__, 8 * steps, "cpu")
-    passes = 1e3 * recipe.training.batch / bare(recipe, steps, time.process_time)
+    bare = Bare(recipe, time.process_time)
+    passes = 1e3 * median([bare.step() for _ in range(steps + _WARM_UP)][_WARM_UP:])
     torch.set_num_threads(threads)
     return {"passes": passes, "update": of_update, "samples": recipe.training.batch * of_sample}
 
@@ -139,11 +190,6 @@ def document_loop(recipe: Recipe, collection: Collection, steps: int) -> float:
         optimiser.step()
         loss.item()
     return batch * steps / (time.perf_counter() - start)
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 @contextlib.contextmanager
@@ -196,8 +242,7 @@ def _short(steps: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?")
-    parser.add_argument("--steps", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--document", action="store_true", help="also against the starting code (always on a GPU)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipes"
@@ -212,15 +257,11 @@ def main() -> None:
             synth(data, 3, 1, size=2048, test_persons=0)
         collection = open_collection(data)
         small = load_recipe("small", [*_short(options.steps), *options.set])
-        alone, loops = [], []
-        for _ in range(options.rounds):  # in turns, since other work on the machine comes and goes
-            alone.append(bare(small, options.steps // 2))
-            loops.append(whole_loop(small, collection))
-        loop, wait = (median(values) for values in zip(*loops, strict=True))
+        loop, alone, wait = loop_and_bare(small, collection)
         name = "small: whole loop, bare forward and backward"
-        rows = [compare(name, loop, median(alone), "images/s", 0.95, more=True)]
+        rows = [compare(name, loop, alone, "images/s", 0.95, more=True)]
         print(f"    waiting for data {100 * wait:.1f} %")
-        work = limit(small, collection, options.steps // 2) if best_device().type == "cpu" else {}
+        work = limit(small, collection, options.steps // 4) if best_device().type == "cpu" else {}
         if work:
             print("    one core's work on a step: " + ", ".join(f"{name} {ms:.0f} ms" for name, ms in work.items()))
             print(f"    so no loop on processors alone is above {work['passes'] / sum(work.values()):.2f}")

@@ -198,7 +198,6 @@ class Course(Callback):
 
     def _report(self, trainer: Trainer) -> None:
         state = self.state()
-        self._meter.restart()
         if not math.isfinite(state.loss):
             raise UserError(
                 f"the loss is not a number at step {self.step}: lower optimiser.lr, or set training.precision=32; "
@@ -207,6 +206,7 @@ class Course(Callback):
         self.watch.stepped(state)
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self._log(trainer, {"loss": state.loss, "lr": rate, "pictures_per_s": state.rate, "data_wait": state.wait})
+        self._meter.restart()  # what showing it took is neither training nor waiting for data
 
     def _log(self, trainer: Trainer, values: dict[str, Any]) -> None:
         for logger in trainer.loggers:
