@@ -1,5 +1,6 @@
 """A training from recipe to bundle."""
 
+import gc
 import logging
 import warnings
 from collections.abc import Iterator
@@ -78,6 +79,7 @@ def fit(
     if bundle is not None:
         start_from(network, bundle)
     watch.said(_summary(recipe, run.split, count_parameters(network)))
+    gc.collect()  # the workers inherit nothing of an earlier training: its loader complains if it dies in one of them
     with _quiet():
         return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None)
 
