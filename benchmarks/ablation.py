@@ -95,6 +95,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     done = json.loads(options.json.read_text()) if options.json and options.json.exists() else {"rows": []}
+    if any(done.get(name, value) != value for name, value in (("steps", options.steps), ("size", options.size))):
+        raise SystemExit(f"{options.json}: of {done['steps']} steps at {done.get('size')} pixels: name another file")
     tests = {"phantoms": phantoms(options.phantoms)}
     if options.radiographs:
         tests["radiographs"] = radiographs(options.radiographs)

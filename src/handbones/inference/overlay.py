@@ -1,7 +1,5 @@
 """A radiograph with its bones drawn on it: faint fills, anti-aliased outlines and, if wanted, names."""
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -94,17 +92,15 @@ def place_names(polygons: dict[str, list[Points]], height: int, width: int) -> d
     bones = np.zeros((height, width), np.uint8)
     for of_bone in polygons.values():
         cv2.fillPoly(bones, [np.rint(polygon).astype(np.int32) for polygon in of_bone], 1)
-    covered = np.pad(bones.cumsum(0, np.int32).cumsum(1, np.int32), ((1, 0), (1, 0)))
+    covered = np.asarray(cv2.integral(bones), np.int32)
     placed: dict[str, Box] = {}
     for label, of_bone in polygons.items():
         text_width, text_height = cv2.getTextSize(label, _FONT, scale, line)[0]
         size = np.array([text_width + 4 * line, text_height + 6 * line])
         centre = _centre(of_bone)
-        best = min(
-            _corners(centre, size, np.array([width, height])),
-            key=lambda corner: _cost(corner, size, centre, covered, list(placed.values())),
-        )
-        left, top = best.astype(int).tolist()
+        corners = _corners(centre, size, np.array([width, height]))
+        costs = _costs(corners, size, centre, covered, list(placed.values()))
+        left, top = corners[costs.argmin()].astype(int).tolist()
         placed[label] = left, top, left + int(size[0]), top + int(size[1])
     return placed
 
@@ -130,26 +126,37 @@ def _write(window: Picture, label: str, scale: float, line: int) -> None:
     window[:] = window * (1 - rim[:, :, None] / 255) * (1 - ink) + light * ink
 
 
-def _corners(centre: Points, size: npt.NDArray[np.int64], picture: npt.NDArray[np.int64]) -> Iterator[Points]:
-    """Upper left corners to try, on ellipses around the middle of the bone, kept inside the picture."""
-    for ring in range(14):
-        for angle in np.linspace(0, 2 * np.pi, 1 + 4 * ring, endpoint=False):
-            offset = np.array([np.cos(angle), np.sin(angle) * 0.7]) * (ring * 0.3 * size[0])
-            yield np.clip(np.rint(centre - size / 2 + offset), 0, np.maximum(picture - size, 0))
+def _corners(centre: Points, size: npt.NDArray[np.int64], picture: npt.NDArray[np.int64]) -> Points:
+    """(n, 2) upper left corners to try, on ellipses around the middle of the bone, kept inside the picture."""
+    corners: Points = np.clip(np.rint(centre - size / 2 + _ELLIPSES * size[0]), 0, np.maximum(picture - size, 0))
+    return corners
 
 
-def _cost(
-    corner: Points,
+_ELLIPSES = np.concatenate(
+    [
+        0.3 * ring * np.stack([np.cos(angles), 0.7 * np.sin(angles)], axis=1)
+        for ring in range(14)
+        for angles in [np.linspace(0, 2 * np.pi, 1 + 4 * ring, endpoint=False)]
+    ]
+)
+"""(n, 2) offsets from the middle of a bone, in widths of the text, from near to far."""
+
+
+def _costs(
+    corners: Points,
     size: npt.NDArray[np.int64],
     centre: Points,
     covered: npt.NDArray[np.int32],
     placed: list[Box],
-) -> float:
-    """Distance from the bone in widths of the text; more where it covers bones, much more where it hits a name."""
-    left, top = corner.astype(int).tolist()
-    right = min(left + int(size[0]), covered.shape[1] - 1)
-    bottom = min(top + int(size[1]), covered.shape[0] - 1)
+) -> npt.NDArray[np.float64]:
+    """Distances from the bone in widths of the text; more where it covers bones, much more where it hits a name."""
+    left, top = corners.astype(int).T
+    right = np.minimum(left + size[0], covered.shape[1] - 1)
+    bottom = np.minimum(top + size[1], covered.shape[0] - 1)
     bones = covered[bottom, right] - covered[top, right] - covered[bottom, left] + covered[top, left]
-    clash = any(left < box[2] and right > box[0] and top < box[3] and bottom > box[1] for box in placed)
-    distance = np.linalg.norm(corner + size / 2 - centre) / size[0]
-    return float(distance + 3 * bones / size.prod() + 1000 * clash)
+    clash = np.zeros(len(corners), bool)
+    for box in placed:
+        clash |= (left < box[2]) & (right > box[0]) & (top < box[3]) & (bottom > box[1])
+    distance = np.linalg.norm(corners + size / 2 - centre, axis=1) / size[0]
+    costs: npt.NDArray[np.float64] = distance + 3 * bones / size.prod() + 1000 * clash
+    return costs

@@ -78,6 +78,7 @@ def write_picture(path: str | os.PathLike[str], pixels: npt.NDArray[np.uint8]) -
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR).view(np.uint8)
     # Level 1 halves the time of the default level and costs a few percent of size.
-    done, content = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]  # half the time
+    done, content = cv2.imencode(".png", pixels, options)
     assert done
     write_bytes(path, content.tobytes())
