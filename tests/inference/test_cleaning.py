@@ -5,7 +5,7 @@ import pytest
 
 from handbones.anatomy import BONES
 from handbones.errors import UsageError
-from handbones.inference.cleaning import check_steps, cleaned
+from handbones.inference.cleaning import STEPS, check_steps, cleaned
 from handbones.inference.segmentation import Segmentation
 from handbones.labels import unpack
 from handbones.phantom.drawing import draw
@@ -55,6 +55,36 @@ def test_steps(hand: np.ndarray, step: str, mended: set[str]) -> None:
     assert masks[BONES.index("Hamate"), 10, 10] == (step != "anatomy")
 
 
+def test_a_finger_takes_back_what_was_taken_for_the_next(hand: np.ndarray) -> None:
+    bad = hand.copy()
+    tip, beside, whole, other = (BONES.index(f"finger-{n}") for n in (8, 12, 17, 13))
+    rows = np.flatnonzero(hand[tip].any(axis=1))
+    half = hand[tip].copy()
+    half[rows[len(rows) // 2] :] = 0
+    bad[beside] |= half
+    bad[tip] &= ~half & 1
+    bad[other] |= hand[whole]  # all of a bone, so that nothing is left of it
+    bad[whole] = 0
+    np.testing.assert_array_equal(cleaned(of_masks(bad), ["fingers"]).masks(), hand)
+
+
+def test_fingers_leaves_a_true_hand_and_two_of_them_alone(hand: np.ndarray) -> None:
+    two = np.concatenate([hand, hand[..., ::-1]], axis=2)
+    for masks in (hand, two):
+        np.testing.assert_array_equal(cleaned(of_masks(masks), ["fingers"]).masks(), masks)
+
+
+def test_fingers_stays_out_of_what_it_cannot_tell(hand: np.ndarray) -> None:
+    """A metacarpal in two pieces, whose finger is not on the picture."""
+    masks = hand.copy()
+    for label in ("finger-4", "finger-5", "finger-6"):
+        masks[BONES.index(label)] = 0
+    bone = masks[BONES.index("finger-7")]
+    rows = np.flatnonzero(bone.any(axis=1))
+    bone[rows[len(rows) // 3] : rows[len(rows) // 3] + 4] = 0
+    np.testing.assert_array_equal(cleaned(of_masks(masks), ["fingers"]).masks(), masks)
+
+
 def test_all_steps_mend_all(hand: np.ndarray) -> None:
     steps = check_steps(["holes", "largest", "anatomy"])
     assert steps == ("anatomy", "largest", "holes")
@@ -65,6 +95,6 @@ def test_all_steps_mend_all(hand: np.ndarray) -> None:
 
 def test_nothing_stays_nothing_and_unknown_steps_are_told() -> None:
     empty = Segmentation(5, 5, {})
-    assert cleaned(empty, check_steps(["anatomy", "largest", "specks", "holes"])) == empty
+    assert cleaned(empty, check_steps(list(STEPS))) == empty
     with pytest.raises(UsageError, match="--clean polish"):
         check_steps(["polish"])

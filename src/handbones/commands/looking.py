@@ -40,7 +40,9 @@ def open_segmenter(
     threshold: Annotated[
         str | None, typer.Option(help="Probability above which a pixel is bone; or a JSON file, a number a label.")
     ] = None,
-    clean: Annotated[str, typer.Option(help="Steps after the network: anatomy,largest,specks,holes.")] = "",
+    clean: Annotated[
+        str | None, typer.Option(help="Steps after the network: fingers,anatomy,largest,specks,holes; or none.")
+    ] = None,
     batch: Annotated[int, typer.Option(help="Pictures that the network sees at once.")] = 1,
 ) -> "Segmenter":
     """The segmenter of these options. Raises `UserError` and `UsageError`."""
@@ -67,7 +69,9 @@ def open_segmenter(
         weights=numbers(weights, "--weights") or None,
         wrist_bundle=wrist_bundle,
         batch=batch,
-        clean=[word.strip() for word in clean.split(",") if word.strip()],
+        clean=None
+        if clean is None
+        else [word for word in map(str.strip, clean.split(",")) if word not in ("", "none")],
     )
 
 

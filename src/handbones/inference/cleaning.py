@@ -1,4 +1,4 @@
-"""Changes of a segmentation after the network, each off unless asked for."""
+"""Changes of a segmentation after the network."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from handbones.anatomy import ANATOMY, INDEX, Bone
 from handbones.errors import UsageError
 from handbones.inference.hand import Spot, hands_of
 from handbones.inference.masks import Mask
@@ -14,6 +15,8 @@ from handbones.inference.segmentation import BoneSegment, Segmentation
 
 _SPECK = 0.02
 """A piece smaller than this share of its bone is a speck."""
+_EDGE_POINTS = 400
+"""Of an edge at most so many points are looked at."""
 
 
 def largest(segmentation: Segmentation) -> Segmentation:
@@ -36,6 +39,29 @@ def specks(segmentation: Segmentation) -> Segmentation:
     return _each(segmentation, without)
 
 
+def fingers(segmentation: Segmentation) -> Segmentation:
+    """What a network takes for a bone of the finger beside goes to the finger that it lies on.
+
+    Of a finger bone in several pieces each goes to the finger whose bones before and after it are nearest; the smaller
+    pieces also heed the largest piece of each finger's bone of their kind. Specks stay.
+    """
+    pieces = {label: _large(segment) for label, segment in segmentation.bones.items() if segment.bone.digit}
+    kept, moved = dict(segmentation.bones), []
+    for label, of_bone in pieces.items():
+        segment = segmentation.bones[label]
+        for piece in of_bone if len(of_bone) > 1 else []:
+            rivals = [bone for bone in ANATOMY if bone.digit and bone.segment == segment.bone.segment]
+            gaps = {bone.label: _gap(piece, bone, pieces, piece is of_bone[0]) for bone in rivals}
+            nearest = min(gaps, key=gaps.__getitem__)
+            if gaps[nearest] < gaps[label] < np.inf:
+                kept[label] = replace(kept[label], mask=kept[label].mask & ~piece.mask)
+                moved.append(replace(segmentation, bones={nearest: replace(piece, bone=ANATOMY[INDEX[nearest]])}))
+    if not moved:
+        return segmentation
+    bones = {label: segment for label, segment in kept.items() if segment.mask.any()}
+    return replace(segmentation, bones=bones).united(*moved)
+
+
 def anatomy(segmentation: Segmentation) -> Segmentation:
     """Bones without pieces that lie where no hand has that bone, as far as the other bones tell where the hand is."""
     spots = {segment.bone.label: list(_spots(segment)) for segment in segmentation.bones.values()}
@@ -51,6 +77,7 @@ def anatomy(segmentation: Segmentation) -> Segmentation:
 
 
 STEPS: dict[str, Callable[[Segmentation], Segmentation]] = {
+    "fingers": fingers,
     "anatomy": anatomy,
     "largest": largest,
     "specks": specks,
@@ -96,6 +123,29 @@ def _pieces(mask: Mask) -> Iterator[tuple[Mask, npt.NDArray[np.float64]]]:
     count, pieces, _, centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     for piece in range(1, count):
         yield pieces == piece, centres[piece]
+
+
+def _large(segment: BoneSegment) -> list[BoneSegment]:
+    """The pieces of a bone that are no specks, the largest first."""
+    pieces = [replace(segment, mask=piece) for piece, _ in _pieces(segment.mask)]
+    return sorted((p for p in pieces if p.area >= _SPECK * segment.area), key=lambda piece: -piece.area)
+
+
+def _gap(piece: BoneSegment, bone: Bone, pieces: dict[str, list[BoneSegment]], joints_only: bool) -> float:
+    """Pixels from a piece to the bones before and after `bone` along its finger, and to its largest; else infinity."""
+    near = [] if joints_only else pieces.get(bone.label, [])[:1]
+    for label in bone.neighbours:
+        if ANATOMY[INDEX[label]].digit == bone.digit:
+            near = near + pieces.get(label, [])
+    return min((float(np.abs(_edge(piece)[:, None] - _edge(other)).min()) for other in near), default=np.inf)
+
+
+def _edge(piece: BoneSegment) -> npt.NDArray[np.complex128]:
+    """Points of a piece's edge as x + iy, in pixels of the picture."""
+    outer, _ = cv2.findContours(piece.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    points = np.concatenate(outer)[:, 0] + (piece.left, piece.top)
+    thinned = points[:: len(points) // _EDGE_POINTS + 1]
+    return thinned[:, 0] + 1j * thinned[:, 1]
 
 
 def _spots(segment: BoneSegment) -> Iterator[tuple[Spot, Mask]]:

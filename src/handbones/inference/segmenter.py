@@ -65,14 +65,14 @@ class Segmenter:
         weights: Sequence[float] | None = None,
         wrist_bundle: Source = None,
         batch: int = 1,
-        clean: Sequence[str] = (),
+        clean: Sequence[str] | None = None,
     ) -> None:
         """One bundle, or several whose logits (or probabilities: `looks.mean`) are averaged, with `weights`.
 
         `size` (longest side that the networks see, in pixels), `threshold` (probability) and `hand` (`find` or
         `whole`) are the recipe's, of the first bundle, unless given. `wrist_bundle`: a network of its own for the
         second look at the wrist, which it implies. `batch`: pictures, or looks at them, that a network sees at once.
-        `clean`: steps of `cleaning.STEPS`, done in their order there.
+        `clean`: steps of `cleaning.STEPS`, done in their order there; unless given, `fingers` where hands are found.
         Raises `UserError` and `UsageError`.
         """
         if size is not None and size < 32:
@@ -96,7 +96,7 @@ class Segmenter:
             )
         self.threshold: Thresholds = recipe.validation.threshold if threshold is None else threshold
         self.batch = batch
-        self.clean = check_steps(clean)
+        self.clean = check_steps((("fingers",) if self.hand == "find" else ()) if clean is None else clean)
         looks = looks or Looks()
         networks = [Network.load(b, device, backend, size, w) for b, w in zip(bundles, weights, strict=True)]
         self._ensemble = Ensemble(networks, looks, batch)
