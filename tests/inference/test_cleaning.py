@@ -1,12 +1,16 @@
 """Each step changes what it should, and nothing else."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 from handbones.anatomy import BONES
+from handbones.commands.looking import cleaning_steps, open_segmenter
 from handbones.errors import UsageError
 from handbones.inference.cleaning import STEPS, check_steps, cleaned
 from handbones.inference.segmentation import Segmentation
+from handbones.inference.segmenter import Segmenter
 from handbones.labels import unpack
 from handbones.phantom.drawing import draw
 from handbones.phantom.settings import CLEAN
@@ -83,6 +87,26 @@ def test_fingers_stays_out_of_what_it_cannot_tell(hand: np.ndarray) -> None:
     rows = np.flatnonzero(bone.any(axis=1))
     bone[rows[len(rows) // 3] : rows[len(rows) // 3] + 4] = 0
     np.testing.assert_array_equal(cleaned(of_masks(masks), ["fingers"]).masks(), masks)
+
+
+@pytest.mark.parametrize(
+    ("hand_policy", "asked", "done"),
+    [
+        ("find", None, ("fingers",)),
+        ("whole", None, ()),
+        ("find", "none", ()),
+        ("whole", "holes, largest", ("largest", "holes")),
+    ],
+)
+def test_fingers_is_done_where_hands_are_found_unless_asked(
+    hand_policy: str, asked: str | None, done: tuple[str, ...]
+) -> None:
+    assert Segmenter("default", hand=hand_policy, clean=cleaning_steps(asked)).clean == done
+
+
+def test_the_help_names_every_step() -> None:
+    told = inspect.signature(open_segmenter).parameters["clean"].annotation.__metadata__[0].help
+    assert ",".join(STEPS) in told
 
 
 def test_all_steps_mend_all(hand: np.ndarray) -> None:

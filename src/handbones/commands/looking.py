@@ -41,7 +41,11 @@ def open_segmenter(
         str | None, typer.Option(help="Probability above which a pixel is bone; or a JSON file, a number a label.")
     ] = None,
     clean: Annotated[
-        str | None, typer.Option(help="Steps after the network: fingers,anatomy,largest,specks,holes; or none.")
+        str | None,
+        typer.Option(
+            help="Steps after the network: fingers,anatomy,largest,specks,holes; or none. Unless given, fingers where "
+            "hands are found."
+        ),
     ] = None,
     batch: Annotated[int, typer.Option(help="Pictures that the network sees at once.")] = 1,
 ) -> "Segmenter":
@@ -69,9 +73,7 @@ def open_segmenter(
         weights=numbers(weights, "--weights") or None,
         wrist_bundle=wrist_bundle,
         batch=batch,
-        clean=None
-        if clean is None
-        else [word for word in map(str.strip, clean.split(",")) if word not in ("", "none")],
+        clean=cleaning_steps(clean),
     )
 
 
@@ -99,6 +101,13 @@ def numbers(text: str, flag: str) -> tuple[float, ...]:
         return tuple(float(word) for word in text.split(",") if word.strip())
     except ValueError:
         raise UsageError(f"{flag} {text}: write numbers separated by commas") from None
+
+
+def cleaning_steps(text: str | None) -> list[str] | None:
+    """Names separated by commas; an empty list for `none`."""
+    if text is None or text == "none":
+        return None if text is None else []
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def picture_shape(text: str) -> tuple[int, int]:
