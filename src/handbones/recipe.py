@@ -104,6 +104,14 @@ class InputSettings(Settings):
 
     size: Size = setting(512, "longest side of the picture that the network sees", "pixels")
     train_sizes: tuple[Size, ...] = setting((), "sizes to draw a training batch's from; empty: always `size`", "pixels")
+    hand_length: int | None = setting(
+        None,
+        "longest that a hand which was found is seen, from the middle finger's last bone to the lunate: a hand that "
+        "fills the picture is seen smaller than `size`; null: never",
+        "pixels",
+        ge=32,
+        le=8192,
+    )
     hand: Literal["auto", "find", "whole", "wrist"] = setting(
         "auto",
         "find the hand first and see it upright and large; auto: only where phantoms taught any picture (wild); "

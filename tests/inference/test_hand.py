@@ -90,7 +90,9 @@ def test_the_search_turns_and_inverts(hand: Packed, quarters: int, inverted: boo
     truth = np.ascontiguousarray(np.rot90(hand, -quarters))
     [sighting] = search(np.zeros(truth.shape, np.uint8), network_that_knows(truth, quarters, inverted), 2)
     assert sighting.inverted == inverted
-    assert sighting.rectangle().degrees % 360 == 90 * quarters
+    rectangle = sighting.rectangle()
+    assert rectangle.degrees % 360 == 90 * quarters
+    assert rectangle.hand == sighting.hand.length
 
 
 def test_nothing_is_nothing() -> None:

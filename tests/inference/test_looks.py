@@ -71,6 +71,14 @@ def test_networks_are_averaged_with_their_weights_and_sizes() -> None:
     assert np.abs(mean.logits() - (alone + 22.5)).max() < 12
 
 
+def test_a_close_hand_is_seen_smaller_and_comes_back() -> None:
+    close = Scene(smooth(128, 128), Rectangle(63.5, 63.5, 128, 128, hand=100))
+    mean = Ensemble([Network(echo, 128, STRIDE, hand_length=50)], Looks()).look([close])[0]
+    assert mean.grid.rows == mean.grid.columns == 32
+    far = Scene(close.picture, Rectangle.whole(128, 128))
+    assert Ensemble([Network(echo, 128, STRIDE, hand_length=50)], Looks()).look([far])[0].grid.rows == 64
+
+
 def test_batches_change_nothing_and_hold_alike_pictures() -> None:
     shapes: list[tuple[int, ...]] = []
 

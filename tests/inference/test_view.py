@@ -119,3 +119,10 @@ def test_within_keeps_what_the_picture_can_fill() -> None:
     assert Rectangle(10, 49.5, 60, 400, 90).within(100, 200) == Rectangle(99.5, 49.5, 60, 200, 90)
     inside = Rectangle(60, 50, 20, 30, 33)
     np.testing.assert_allclose(astuple(inside.within(100, 200)), astuple(inside))
+
+
+def test_a_large_hand_is_seen_smaller() -> None:
+    assert Rectangle(50, 50, 100, 200).side(768, 512) == 768
+    close = Rectangle(50, 50, 100, 200, hand=200)
+    assert close.side(768, None) == 768 and close.side(768, 512) == 512 and close.side(384, 512) == 384
+    assert close.within(500, 500).hand == close.part(0, 0, 10, 10).hand == 200

@@ -24,16 +24,23 @@ class Network:
     """Longest side that it sees, in pixels."""
     stride: int
     """Pixels per logit."""
+    hand_length: int | None = None
+    """Longest that it sees a hand, in pixels."""
     weight: float = 1.0
     inputs: Sequence[str] = ()
     """What it is told beside the picture."""
 
     @classmethod
     def load(cls, bundle: Bundle, device: str, backend: str, size: int | None, weight: float = 1.0) -> "Network":
-        """Raises as `open_backend`."""
+        """`size`, where it is given, is what it sees whatever hand is there. Raises as `open_backend`."""
         recipe = bundle.recipe
-        run, size = open_backend(bundle, device, backend), size or recipe.input.size
-        return cls(run, size, recipe.network.stride, weight, recipe.metadata.inputs)
+        run, hand_length = open_backend(bundle, device, backend), None if size else recipe.input.hand_length
+        size = size or recipe.input.size
+        return cls(run, size, recipe.network.stride, hand_length, weight, recipe.metadata.inputs)
+
+    def side(self, rectangle: Rectangle) -> int:
+        """Longest side of a rectangle of a picture on its input, in pixels."""
+        return rectangle.side(self.size, self.hand_length)
 
     def ask(self, seen: Iterable[tuple[Gray, View, Metadata]], batch: int = 1) -> Iterator[Logits]:
         """Logits (29, h, w) of each view of a picture, in order; `batch` at a time where canvases are alike."""
@@ -70,8 +77,8 @@ class Ensemble:
 
     def grid(self, scene: Scene, finer: float = 1.0) -> Grid:
         """Cells for the mean: those of the finest network's plain look, or `finer` times as many along a side."""
-        finest = max(self.networks, key=lambda network: network.size / network.stride)
-        view = View.of(scene.rectangle, scene.picture.shape, finest.size, finest.stride)
+        sides = [(network.side(scene.rectangle), network.stride) for network in self.networks]
+        view = View.of(scene.rectangle, scene.picture.shape, *max(sides, key=lambda side: side[0] / side[1]))
         return view.grid.finer(finer)
 
     def look(
@@ -90,6 +97,6 @@ class Ensemble:
         return list(blends)
 
     def _views(self, scene: Scene, network: Network, fading: bool) -> Iterator[View]:
-        shape = scene.picture.shape
-        looks = self.looks.views(scene.rectangle, shape, network.size, network.stride, inverted=scene.inverted)
+        shape, size = scene.picture.shape, network.side(scene.rectangle)
+        looks = self.looks.views(scene.rectangle, shape, size, network.stride, inverted=scene.inverted)
         return (view.counting(network.weight, fading=fading) for view in looks)

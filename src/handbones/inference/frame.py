@@ -11,7 +11,7 @@ Gray = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]
 """(29, height, width) float32."""
 
-_MULTIPLE = 32
+MULTIPLE = 32
 """Networks halve their input five times."""
 
 
@@ -42,7 +42,7 @@ class Frame:
 
     def pad(self, scaled: Gray) -> Gray:
         """The canvas of a picture that has its size on it already."""
-        return np.pad(scaled, ((0, -self.height % _MULTIPLE), (0, -self.width % _MULTIPLE)))
+        return np.pad(scaled, ((0, -self.height % MULTIPLE), (0, -self.width % MULTIPLE)))
 
     def cut(self, logits: Logits) -> Logits:
         """The logits of the picture without those of the padding; (29, height / stride, width / stride)."""

@@ -113,7 +113,12 @@ class Hand:
         """Whether a spot lies about where this hand has that bone, whatever its size."""
         if spot.bone >= len(_PLACES):
             return _joins(spot, self)
-        return bool(abs(spot.place - self.places()[spot.bone]) < 2 * _REACH[spot.bone] * abs(self.turn))
+        return bool(abs(spot.place - self.places()[spot.bone]) < 2 * _REACH[spot.bone] * self.length)
+
+    @property
+    def length(self) -> float:
+        """From the middle of the middle finger's last bone to that of the lunate, straightened, in pixels."""
+        return abs(self.turn)
 
     def rectangle(self, degrees: float, margin: float, bones: Collection[int] = _ALL) -> Rectangle:
         """A rectangle turned by `degrees` around bones, seen or expected, with a margin in hand lengths.
@@ -125,11 +130,9 @@ class Hand:
         turn = np.exp(1j * np.radians(degrees))
         expected = self.places()[[bone for bone in bones if bone < len(_PLACES)]]
         if INDEX["Radius"] in bones:
-            expected = np.append(
-                expected, self.centre + self.turn * _WRIST + abs(self.turn) * _FOREARM * self._downwards
-            )
+            expected = np.append(expected, self.centre + self.turn * _WRIST + self.length * _FOREARM * self._downwards)
         points = np.concatenate([np.array(corners), expected]) / turn
-        room = margin * abs(self.turn)
+        room = margin * self.length
         left, right = points.real.min() - room, points.real.max() + room
         top, bottom = points.imag.min() - room, points.imag.max() + room
         centre = complex(left + right, top + bottom) / 2 * turn
@@ -247,7 +250,7 @@ def _joins(spot: Spot, hand: Hand) -> bool:
     wrist = hand.centre + hand.turn * _WRIST
     left, top, right, bottom = spot.box
     nearest = complex(np.clip(wrist.real, left, right), np.clip(wrist.imag, top, bottom))
-    return abs(nearest - wrist) < _FOREARM_REACH * abs(hand.turn)
+    return abs(nearest - wrist) < _FOREARM_REACH * hand.length
 
 
 assert len(_LAYOUT) == INDEX["Radius"] and len(BONES) == len(_LAYOUT) + 2

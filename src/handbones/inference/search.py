@@ -1,6 +1,7 @@
 """Finding hands in a picture of which nothing is known: any turn, any size, bones bright or dark, or no hand at all."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
@@ -45,7 +46,8 @@ class Sighting(NamedTuple):
         axis = self.hand.axis
         far = abs((axis - self.degrees + 180) % 360 - 180) > _FAR
         quarters = 90.0 * round(axis / 90) if far else self.degrees
-        return self.hand.rectangle(axis if upright else quarters, _MARGIN)
+        rectangle = self.hand.rectangle(axis if upright else quarters, _MARGIN)
+        return replace(rectangle, hand=self.hand.length)
 
 
 def search(picture: Gray, ask: Ask, stride: int) -> list[Sighting]:
@@ -105,7 +107,7 @@ def _distinct(seen: Sequence[Sighting]) -> list[Sighting]:
     hands: list[Sighting] = []
     for sighting in seen:
         hand = sighting.hand
-        near = any(abs(hand.centre - other.centre) < _APART * abs(other.turn) for other, *_ in hands)
+        near = any(abs(hand.centre - other.centre) < _APART * other.length for other, *_ in hands)
         if not near and hand.score >= _SECOND * seen[0].hand.score:
             hands.append(sighting)
     return hands

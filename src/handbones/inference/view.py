@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import BONES
-from handbones.inference.frame import Frame, Gray, Logits
+from handbones.inference.frame import MULTIPLE, Frame, Gray, Logits
 
 Pixel = TypeVar("Pixel", bound=np.generic)
 Matrix = npt.NDArray[np.float64]
@@ -62,6 +62,8 @@ class Rectangle:
     height: float
     """Sides, before it is turned."""
     degrees: float = 0.0
+    hand: float = 0.0
+    """How long the hand is that it was laid around; 0 where it was not laid around one."""
 
     @classmethod
     def whole(cls, height: int, width: int, quarters: int = 0) -> "Rectangle":
@@ -74,7 +76,7 @@ class Rectangle:
         if self.degrees % 90 == 0:
             window = self.window(height, width)
             whole = Rectangle.whole(window.height, window.width, round(self.degrees / 90))
-            return replace(whole, x=whole.x + window.left, y=whole.y + window.top)
+            return replace(whole, x=whole.x + window.left, y=whole.y + window.top, hand=self.hand)
         turn = _turn(-self.degrees)[:2, :2]
         picture = np.array([width, height])
         middle = turn @ ((picture - 1) / 2 - (self.x, self.y))
@@ -83,13 +85,20 @@ class Rectangle:
         low, high = np.maximum(-half, middle - reach), np.minimum(half, middle + reach)
         x, y = turn.T @ (low + high) / 2 + (self.x, self.y)
         width, height = np.maximum(high - low, 1)
-        return Rectangle(float(x), float(y), float(width), float(height), self.degrees)
+        return replace(self, x=float(x), y=float(y), width=float(width), height=float(height))
 
     def part(self, left: float, top: float, width: float, height: float) -> "Rectangle":
         """A part of it, from its own upper left corner."""
         offset = (left + (width - self.width) / 2, top + (height - self.height) / 2)
         x, y = _turn(self.degrees)[:2, :2] @ offset + (self.x, self.y)
-        return Rectangle(float(x), float(y), width, height, self.degrees)
+        return replace(self, x=float(x), y=float(y), width=width, height=height)
+
+    def side(self, size: int, hand_length: int | None) -> int:
+        """Pixels of its longest side on an input: `size`, or fewer where its hand would be longer than that."""
+        if hand_length is None or not self.hand:
+            return size
+        fitting = round(hand_length * max(self.width, self.height) / self.hand / MULTIPLE) * MULTIPLE
+        return min(size, max(MULTIPLE, fitting))
 
     @property
     def upright(self) -> Matrix:

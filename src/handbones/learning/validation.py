@@ -140,7 +140,9 @@ class ValidationSet(Dataset[Item]):
         return encode(known, settings.inputs), encode(told, settings.targets)
 
     def _see(self, picture: Gray, rectangle: Rectangle) -> tuple[Gray, View]:
-        view = View.of(rectangle, picture.shape, self.recipe.input.size, self.recipe.network.stride)
+        seen = self.recipe.input
+        side = rectangle.side(seen.size, seen.hand_length)
+        view = View.of(rectangle, picture.shape, side, self.recipe.network.stride)
         return view.see(picture), view
 
 
