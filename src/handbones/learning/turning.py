@@ -39,7 +39,8 @@ def _share(angle: float, reach: float, tilt: float) -> float:
 
     `reach` is the distance from the centre, in units, `tilt` the angle that the hand then has.
     """
-    angle -= 2.0 * math.pi * math.floor(angle / (2.0 * math.pi) + 0.5)
+    # From the forearm to either side as far as the hand's axis, around which nothing changes.
+    angle -= 2.0 * math.pi * math.floor((angle - tilt) / (2.0 * math.pi) + 0.5)
     end = math.pi - _HAND + (tilt if angle > 0 else -tilt)
     along = _ramp((abs(angle) - _FOREARM) / (end - _FOREARM))
     midcarpal = _step((reach - _MIDCARPAL[0]) / (_MIDCARPAL[1] - _MIDCARPAL[0]))
