@@ -25,7 +25,7 @@ import numpy as np
 from measuring import machine
 
 from handbones import Segmenter, load_recipe, open_collection
-from handbones.bundle import packaged_model
+from handbones.bundle import RECIPE, packaged_model
 from handbones.collection import Case, Collection
 from handbones.files import make_folder, write_text
 from handbones.folds import BENT_DEGREES
@@ -33,6 +33,7 @@ from handbones.insight.evaluation import Evaluation, evaluate
 from handbones.labels import load_labels
 from handbones.phantom.settings import REALISTIC
 from handbones.phantom.synthesis import synth
+from handbones.recipe import Recipe
 from handbones.sides import wrist_tilt
 
 SEED, TRAIN_PEOPLE, TEST_PEOPLE, SIZE = 7, 120, 40, 2048
@@ -50,7 +51,10 @@ class Rival:
 
 @dataclass(frozen=True)
 class Ours:
-    """A shipped recipe with changed fields; with `wrist`, part of the time goes into a second network for the wrist."""
+    """A shipped recipe with changed fields; with `wrist`, part of the time goes into a second network for the wrist.
+
+    The recipe `auto` is planned for the time; the seconds of planning do not count.
+    """
 
     recipe: str
     settings: tuple[str, ...] = ()
@@ -76,6 +80,8 @@ ROWS: dict[str, Rival | Ours] = {
     "small from nothing": Ours("small", ("network.weights=none",)),
     "small": Ours("small"),
     "small, tilt": Ours("small", TILT),
+    "auto": Ours("auto"),
+    "auto, tilt": Ours("auto", TILT),
     "small, tilt, wrist": Ours("small", TILT, wrist="wrist"),
     "small, tilt, wrist goes on": Ours(
         "small",
@@ -186,15 +192,21 @@ def _fit(
     from handbones.learning.fit import fit
 
     times = [f"training.minutes={minutes}", f"validation.minutes={minutes / 6}", "validation.epochs=null"]
-    outcome = fit(
-        load_recipe(recipe, [*settings, *times]),
-        folder,
-        stick,
-        init=start,
-        resume=(folder / "last.ckpt").exists(),
-    )
+    resume = (folder / "last.ckpt").exists()
+    chosen = load_recipe(folder / RECIPE) if resume else _recipe(recipe, [*settings, *times], minutes, stick)
+    outcome = fit(chosen, folder, stick, init=start, resume=resume)
     print(f"    {outcome.state.step} steps, validation {outcome.state.best:.4f}", flush=True)
     return outcome.bundle
+
+
+def _recipe(name: str, settings: list[str], minutes: float, stick: Collection) -> Recipe:
+    if name != "auto":
+        return load_recipe(name, settings)
+    from handbones.learning.planning import plan
+
+    planned = plan(len(_training_part(stick)), minutes, settings)
+    print(planned, flush=True)
+    return planned.recipe
 
 
 def summarise(evaluation: Evaluation) -> dict:
