@@ -13,28 +13,40 @@ from handbones.commands.console import need_torch
 def export(
     bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder of a training run.")],
     out: Annotated[Path | None, typer.Option(help="The .onnx file; beside the bundle's weights unless given.")] = None,
+    average: Annotated[
+        Path | None,
+        typer.Option(help="Average the weights with those of this bundle; one must have gone on from the other."),
+    ] = None,
     precision: Annotated[
         str, typer.Option(help="Of the stored weights: fp32, fp16 (half the size) or int8 (a quarter).")
     ] = "fp32",
     data: Annotated[
-        Path | None, typer.Option(help="Labelled radiographs to measure what fp16 or int8 cost on, not phantoms.")
+        Path | None, typer.Option(help="Labelled radiographs to measure what that changes on, not phantoms.")
     ] = None,
     phantoms: Annotated[int, typer.Option(help="Number of phantoms to measure that on; 0 measures nothing.")] = 8,
 ) -> None:
     """Write a bundle as one .onnx file that needs no torch, with recipe and card inside."""
     need_torch()
-    from handbones.learning.export import export_onnx, load_network  # noqa: PLC0415 loads torch
+    from handbones.learning.export import average_with, export_onnx, load_network  # noqa: PLC0415 loads torch
     from handbones.learning.precision import check_precision  # noqa: PLC0415
 
     kind = check_precision(precision)
     source = load_bundle(bundle)
     target = out or (source.path if source.path.is_dir() else source.path.parent) / ONNX
-    difference = export_onnx(load_network(source), source.recipe, source.card, target, kind)
+    network, card, models = load_network(source), source.card, {"as it was": source}
+    if average is not None:
+        models["the other"] = load_bundle(average)
+        average_with(network, models["the other"])
+        # What was measured was another model.
+        card = {name: part for name, part in card.items() if name != "scores"}
+        card["averaged_with"] = models["the other"].card
+    difference = export_onnx(network, source.recipe, card, target, kind)
     size = target.stat().st_size / 1e6
     print(f"{target}: {size:.1f} MB; its logits agree with torch's to {difference:.0e}")
-    if kind != "fp32" and (data is not None or phantoms):
-        full, small = (_dice(one, data, phantoms) for one in (source, load_bundle(target)))
-        print(f"Dice of {'phantoms' if data is None else data}: {full:.4f} in fp32, {small:.4f} in {kind}")
+    if (kind != "fp32" or average is not None) and (data is not None or phantoms):
+        models["averaged" if average is not None else f"in {kind}"] = load_bundle(target)
+        dice = ", ".join(f"{_dice(model, data, phantoms):.4f} {name}" for name, model in models.items())
+        print(f"Dice of {'phantoms' if data is None else data}: {dice}")
 
 
 def _dice(bundle: Bundle, data: Path | None, phantoms: int) -> float:
