@@ -330,7 +330,7 @@ class PhantomSettings(Settings):
     profile: str | None = setting(None, "preset of the phantoms to learn from; null: none")
     share: Share = setting(1.0, "their part of the training samples, where there is a collection too", "share")
     render: Literal["auto", "cpu", "device"] = setting(
-        "cpu",
+        "auto",
         "where pixels are made: by the workers (cpu), or for a batch at once where it trains; auto: there on a GPU",
     )
     validation: int = setting(32, "phantoms that validate where there is no collection", "phantoms", ge=1)

@@ -2,7 +2,11 @@
 
 import pytest
 
+from handbones.errors import UserError
+
 pytest.importorskip("torch")
+
+import torch
 
 from handbones.learning import planning
 
@@ -21,6 +25,26 @@ def test_size_grows_with_time(steady: None, cases: int, minutes: float, size: in
     assert made.recipe.input.size == size
     assert made.recipe.training.minutes == minutes
     assert "<- chosen" in str(made)
+
+
+def test_a_gpu_takes_the_smallest_batch_that_costs_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def rate(device: torch.device, size: int, batch: int) -> float | None:
+        tried.append((size, batch))
+        if size * size * batch > 512 * 512 * 16:
+            return None  # no memory
+        return 1000 * (256 / size) ** 2 * (0.5 if batch == 8 else 1.0)
+
+    monkeypatch.setattr(planning, "best_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(planning, "_rate", rate)
+    made = planning.plan(100, 1)
+    assert (made.recipe.input.size, made.recipe.training.batch) == (512, 16)
+    assert len(tried) <= 9
+    monkeypatch.setattr(planning, "_rate", lambda *_: None)
+    with pytest.raises(UserError, match="fits into memory"):
+        planning.plan(100, 1)
 
 
 def test_settings_are_laid_over(steady: None) -> None:

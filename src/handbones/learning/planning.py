@@ -1,7 +1,6 @@
 """The recipe for some data, a device and a time budget, from the speed that the device shows."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +18,7 @@ _FEWEST = 5000
 _OVERHEAD = 0.8
 """Share of the time that is left for training beside validation and the end."""
 _BATCHES = (8, 16, 32)
+_AS_FAST = 0.95
 _MEMORY = 0.7
 """Share of a GPU's memory that a step may take."""
 
@@ -61,19 +61,29 @@ class Plan:
 def plan(cases: int, minutes: float, overrides: list[str] | None = None) -> Plan:
     """Choose size and batch for `cases` training cases (0: phantoms alone), and lay `overrides` over the result.
 
-    From small to large, steps are timed on this device, random pictures and no loader, until a size no longer allows
-    as many samples as are wanted; the largest one that does is taken, or the smallest at all. Raises `UserError` where
-    not even that fits into memory.
+    Steps are timed on this device, random pictures and no loader. The largest size that allows as many samples as are
+    wanted is found by halving, since a GPU prepares itself for each size for up to ten seconds; it is the smallest
+    where none does. Raises `UserError` where not even that fits into memory.
     """
-    device = best_device()
+    device, wanted = best_device(), wanted_samples(cases)
     trials: list[Trial] = []
-    for trial in _trials(device, minutes):
-        if trials and trial.samples < wanted_samples(cases):
-            break
-        trials.append(trial)
+    first, last = 0, len(SIZES) - 1
+    while first <= last:
+        middle = (first + last) // 2
+        trial = _try(device, SIZES[middle], minutes)
+        trials += [trial] if trial else []
+        if trial and trial.samples >= wanted:
+            first = middle + 1
+        else:
+            last = middle - 1
     if not trials:
         raise UserError(f"{device.type}: not even a batch at {SIZES[0]} px fits into memory")
-    chosen = trials[-1]
+    trials.sort(key=lambda trial: trial.size)
+    chosen = max(
+        (trial for trial in trials if trial.samples >= wanted), default=trials[0], key=lambda trial: trial.size
+    )
+    quick = _smallest_batch(device, chosen, minutes)
+    trials[trials.index(chosen)] = chosen = quick
     settings = [
         f"input.size={chosen.size}",
         f"training.batch={chosen.batch}",
@@ -92,18 +102,23 @@ def wanted_samples(cases: int) -> int:
     return max(_FEWEST, _PASSES * cases)
 
 
-def _trials(device: torch.device, minutes: float) -> Iterator[Trial]:
-    for size in SIZES:
-        best: Trial | None = None
-        for batch in _BATCHES if device.type == "cuda" else _BATCHES[:1]:
-            rate = _rate(device, size, batch)
-            if rate is None:
-                break
-            if best is None or rate > 1.05 * best.rate:
-                best = Trial(size, batch, rate, rate * 60 * minutes * _OVERHEAD)
-        if best is None:
-            return
-        yield best
+def _try(device: torch.device, size: int, minutes: float, batches: tuple[int, ...] = _BATCHES[::-1]) -> Trial | None:
+    """With the first of the batches that fits into memory; processors have the smallest."""
+    for batch in batches if device.type == "cuda" else _BATCHES[:1]:
+        rate = _rate(device, size, batch)
+        if rate is not None:
+            return Trial(size, batch, rate, rate * 60 * minutes * _OVERHEAD)
+    return None
+
+
+def _smallest_batch(device: torch.device, best: Trial, minutes: float) -> Trial:
+    """The same with the smallest batch that costs no speed: as many samples in more steps."""
+    for batch in (batch for batch in _BATCHES[::-1] if batch < best.batch):
+        trial = _try(device, best.size, minutes, (batch,))
+        if trial is None or trial.rate < _AS_FAST * best.rate:
+            break
+        best = trial
+    return best
 
 
 def _rate(device: torch.device, size: int, batch: int) -> float | None:
@@ -126,7 +141,7 @@ def _rate(device: torch.device, size: int, batch: int) -> float | None:
     try:
         step()
         started, count = time.perf_counter(), 0
-        while count < 2 or time.perf_counter() - started < 0.5:
+        while count < 1 or time.perf_counter() - started < 0.5:
             step()
             count += 1
     except (torch.OutOfMemoryError, MemoryError):
