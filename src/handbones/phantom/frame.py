@@ -86,9 +86,13 @@ def draw_bars(rng: Rng, frame: Frame) -> Bars:
 
 def _paint_bars(grey: Image, bars: Bars) -> NDArray[np.bool_]:
     height, width = grey.shape[-2:]
+    rows, columns = bars.inside(height, width)
     hidden = np.ones((height, width), np.bool_)
-    hidden[bars.inside(height, width)] = False
-    grey[..., hidden] = bars.shade
+    hidden[rows, columns] = False
+    grey[..., : rows.start, :] = bars.shade
+    grey[..., rows.stop :, :] = bars.shade
+    grey[..., : columns.start] = bars.shade
+    grey[..., columns.stop :] = bars.shade
     return hidden
 
 
