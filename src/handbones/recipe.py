@@ -262,7 +262,7 @@ class TrainingSettings(Settings):
         None, "validations in a row without a better Dice that end the training; null: none do", "validations", ge=1
     )
     seed: int = setting(21, "seed of the weights, the order and the augmentation", ge=0, lt=2**32)
-    workers: int | None = setting(None, "processes that prepare samples; null: one a core, up to 8", "processes", ge=0)
+    workers: int | None = setting(None, "processes that prepare samples; null: one a core, up to 16", "processes", ge=0)
     precision: Literal["auto", "32", "bf16", "16"] = setting("auto", "auto: bf16 where the device is made for it")
     channels_last: bool = setting(True, "memory layout of the network; faster nearly everywhere")
     compile: bool = setting(False, "torch.compile")

@@ -241,8 +241,8 @@ def start_worker(_: int) -> None:
 
 
 def worker_count(wanted: int | None, trainings: int = 1) -> int:
-    """The recipe's number of workers, or one for each core up to 8, shared by the `trainings` on this machine."""
+    """The recipe's number of workers, or one for each core up to 16, shared by the `trainings` on this machine."""
     if wanted is not None:
         return wanted
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(8, cores // trainings))
+    return max(1, min(16, cores // trainings))
