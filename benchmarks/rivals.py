@@ -70,7 +70,9 @@ class Rival(ABC):
             logits: Tensor = self.network(pictures.to(self.device))
         return logits.float()
 
-    def train(self, cases: Sequence[Case], minutes: float, seed: int, checkpoint: Path) -> int:
+    def train(
+        self, cases: Sequence[Case], minutes: float, seed: int, checkpoint: Path, workers: int | None = None
+    ) -> int:
         """Train from the start, or from the checkpoint on; returns the steps done."""
         start = time.monotonic()
         torch.manual_seed(seed)
@@ -78,7 +80,7 @@ class Rival(ABC):
         step, before = self._resume(checkpoint)
         saved = start
         self.network.to(self.device).train()
-        workers = min(8, os.cpu_count() or 1)
+        workers = min(8, os.cpu_count() or 1) if workers is None else workers
         loader = DataLoader(self.samples(cases), BATCH, shuffle=True, drop_last=True, num_workers=workers)
         for pictures, masks in _endless(loader):
             seconds = before + time.monotonic() - start
