@@ -193,7 +193,8 @@ def _fit(
 
     times = [f"training.minutes={minutes}", f"validation.minutes={minutes / 6}", "validation.epochs=null"]
     resume = (folder / "last.ckpt").exists()
-    chosen = load_recipe(folder / RECIPE) if resume else _recipe(recipe, [*settings, *times], minutes, stick)
+    again = resume and recipe == "auto"  # a second plan might differ
+    chosen = load_recipe(folder / RECIPE) if again else _recipe(recipe, [*settings, *times], minutes, stick)
     outcome = fit(chosen, folder, stick, init=start, resume=resume)
     print(f"    {outcome.state.step} steps, validation {outcome.state.best:.4f}", flush=True)
     return outcome.bundle

@@ -32,19 +32,27 @@ def test_a_gpu_takes_the_smallest_batch_that_costs_no_speed(monkeypatch: pytest.
 
     def rate(device: torch.device, size: int, batch: int) -> float | None:
         tried.append((size, batch))
-        if size * size * batch > 512 * 512 * 16:
+        if size * size * batch > 512 * 512 * 32:
             return None  # no memory
         return 1000 * (256 / size) ** 2 * (0.5 if batch == 8 else 1.0)
 
     monkeypatch.setattr(planning, "best_device", lambda: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     monkeypatch.setattr(planning, "_rate", rate)
-    made = planning.plan(100, 1)
+    made = planning.plan(100, 0.6)
     assert (made.recipe.input.size, made.recipe.training.batch) == (512, 16)
-    assert len(tried) <= 9
+    assert tried == [(256, 32), (512, 32), (512, 16), (512, 8)]
     monkeypatch.setattr(planning, "_rate", lambda *_: None)
     with pytest.raises(UserError, match="fits into memory"):
         planning.plan(100, 1)
+
+
+def test_large_pictures_that_promised_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 256 pixels 614 seem possible; beyond 400 the device is four times slower than that."""
+    monkeypatch.setattr(planning, "_rate", lambda _, size, __: 10 * (256 / size) ** 2 / (4 if size > 400 else 1))
+    made = planning.plan(50, 60)
+    assert [trial.size for trial in made.trials] == [256, 384, 512]
+    assert made.recipe.input.size == 384
 
 
 def test_settings_are_laid_over(steady: None) -> None:

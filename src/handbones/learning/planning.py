@@ -19,6 +19,7 @@ _OVERHEAD = 0.8
 """Share of the time that is left for training beside validation and the end."""
 _BATCHES = (8, 16, 32)
 _AS_FAST = 0.95
+"""Share of the speed of a larger batch that a smaller one must have to be preferred."""
 _MEMORY = 0.7
 """Share of a GPU's memory that a step may take."""
 
@@ -61,29 +62,27 @@ class Plan:
 def plan(cases: int, minutes: float, overrides: list[str] | None = None) -> Plan:
     """Choose size and batch for `cases` training cases (0: phantoms alone), and lay `overrides` over the result.
 
-    Steps are timed on this device, random pictures and no loader. The largest size that allows as many samples as are
-    wanted is found by halving, since a GPU prepares itself for each size for up to ten seconds; it is the smallest
-    where none does. Raises `UserError` where not even that fits into memory.
+    Steps are timed on this device, random pictures and no loader, at the smallest size and then at the largest at which
+    the best so far, scaled by pixels, promises as many samples as are wanted: few sizes, since a processor is slow
+    with large ones and a GPU prepares itself for each for up to ten seconds. Raises `UserError` where not even the
+    smallest fits into memory.
     """
     device, wanted = best_device(), wanted_samples(cases)
-    trials: list[Trial] = []
-    first, last = 0, len(SIZES) - 1
-    while first <= last:
-        middle = (first + last) // 2
-        trial = _try(device, SIZES[middle], minutes)
-        trials += [trial] if trial else []
-        if trial and trial.samples >= wanted:
-            first = middle + 1
-        else:
-            last = middle - 1
-    if not trials:
+    chosen = _try(device, SIZES[0], minutes)
+    if chosen is None:
         raise UserError(f"{device.type}: not even a batch at {SIZES[0]} px fits into memory")
-    trials.sort(key=lambda trial: trial.size)
-    chosen = max(
-        (trial for trial in trials if trial.samples >= wanted), default=trials[0], key=lambda trial: trial.size
-    )
-    quick = _smallest_batch(device, chosen, minutes)
-    trials[trials.index(chosen)] = chosen = quick
+    trials, larger = [chosen], list(SIZES[1:])
+    while promising := [size for size in larger if chosen.samples * (chosen.size / size) ** 2 >= wanted]:
+        trial = _try(device, promising[-1], minutes)
+        trials += [trial] if trial else []
+        if trial is not None and trial.samples >= wanted:
+            chosen = trial
+            larger = [size for size in larger if size > promising[-1]]
+        else:
+            larger = [size for size in larger if size < promising[-1]]
+    trials.remove(chosen)
+    chosen = _smallest_batch(device, chosen, minutes)
+    trials = sorted([*trials, chosen], key=lambda trial: trial.size)
     settings = [
         f"input.size={chosen.size}",
         f"training.batch={chosen.batch}",
