@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from handbones.commands.console import counting
 from handbones.commands.looking import Opener, looking
 from handbones.errors import UsageError, UserError
 from handbones.files import make_folder, write_text
+from handbones.inference.background import in_background
 from handbones.inference.coco import CocoDocument
 from handbones.inference.shards import Shard
 from handbones.inference.submission import SubmissionWriter
@@ -56,8 +58,8 @@ def predict(
     with submission, counting("pictures", len(cases)) as progress:
         todo = _left(cases, submission)
         progress(len(cases) - len(todo))
-        for case, (radiograph, segmentation) in zip(todo, segmenter.segment_with(todo), strict=True):
-            _write(out, case, radiograph, segmentation, overlays=overlays, more=more)
+        write = partial(_write, out, overlays=overlays, more=more)
+        for case, segmentation in in_background(write, zip(todo, segmenter.segment_with(todo), strict=True)):
             submission.write(case.name, segmentation.rle())
             if segmentation.reason:
                 empty.append(f"{case.image}: {segmentation.reason}")
@@ -105,14 +107,10 @@ def _left(cases: Sequence[Case], submission: SubmissionWriter) -> Sequence[Case]
 
 
 def _write(
-    out: Path,
-    case: Case,
-    radiograph: "Radiograph",
-    segmentation: "Segmentation",
-    *,
-    overlays: bool,
-    more: frozenset[str],
-) -> None:
+    out: Path, found: tuple[Case, tuple["Radiograph", "Segmentation"]], *, overlays: bool, more: frozenset[str]
+) -> tuple[Case, "Segmentation"]:
+    """Write what was found in a picture, all but its rows of the submission."""
+    case, (radiograph, segmentation) = found
     write_label_json(out / "labels" / f"{case.stem}.json", segmentation, case.name)
     if overlays:
         write_overlay(out / "overlays" / f"{case.stem}.png", radiograph.to_uint8(), segmentation, names=True)
@@ -120,3 +118,4 @@ def _write(
         write_indexed(out / "indexed" / f"{case.stem}.png", segmentation)
     if "masks" in more:
         write_bone_masks(out / "masks" / case.stem, segmentation)
+    return case, segmentation

@@ -13,8 +13,12 @@ Picture = npt.NDArray[np.uint8]
 """(height, width, 3) RGB."""
 
 _FILL = 0.22
+_SMOOTH = 0.2
+"""How far a line may be off the outline that it shows, in its own widths."""
 _SHIFT = 4
 """OpenCV draws at sixteenths of a pixel."""
+_GRAIN = 4
+"""Whether a name covers bones is looked up on every so many pixels."""
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BLACK = (0, 0, 0)
 
@@ -29,15 +33,15 @@ def draw_overlay(pixels: npt.NDArray[np.uint8], bones: Labels | Segmentation, *,
     picture of 1000 pixels or more.
     """
     polygons = (bones.labels() if isinstance(bones, Segmentation) else bones).polygons
-    picture = np.repeat(stretched(pixels)[:, :, None], 3, axis=2)
+    picture = np.asarray(cv2.cvtColor(stretched(pixels), cv2.COLOR_GRAY2RGB), np.uint8)
     for label, of_bone in polygons.items():
         for polygon in of_bone:
             _fill(picture, polygon, _colour(label))
     line = max(1, round(max(pixels.shape) / 800))
+    curves = {label: [_fixed(_thinned(polygon, _SMOOTH * line)) for polygon in p] for label, p in polygons.items()}
     for width, rim in ((2 * line, True), (line, False)):  # a dark rim under each coloured line
-        for label, of_bone in polygons.items():
-            curves = [_fixed(polygon) for polygon in of_bone]
-            cv2.polylines(picture, curves, True, _BLACK if rim else _colour(label), width, cv2.LINE_AA, _SHIFT)
+        for label, lines in curves.items():
+            cv2.polylines(picture, lines, True, _BLACK if rim else _colour(label), width, cv2.LINE_AA, _SHIFT)
     if names:
         _write_names(picture, polygons)
     return picture
@@ -51,12 +55,16 @@ def stretched(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The gray values spread so that all but the brightest few use the whole range."""
     bright = max(float(np.percentile(pixels[::4, ::4], 99.8)), 1.0)
     table = np.clip(np.arange(256) * (255 / bright), 0, 255).astype(np.uint8)
-    spread: npt.NDArray[np.uint8] = table[pixels]
-    return spread
+    return np.asarray(cv2.LUT(pixels, table), np.uint8)
 
 
 def _fixed(polygon: Points) -> npt.NDArray[np.int32]:
     return np.rint(polygon * (1 << _SHIFT)).astype(np.int32)
+
+
+def _thinned(polygon: Points, tolerance: float) -> Points:
+    """A polygon of fewer points, which are drawn faster, no further off than `tolerance` pixels."""
+    return np.asarray(cv2.approxPolyDP(polygon.astype(np.float32), tolerance, True)[:, 0], np.float64)
 
 
 def _fill(picture: Picture, polygon: Points, colour: tuple[int, int, int]) -> None:
@@ -69,8 +77,8 @@ def _fill(picture: Picture, polygon: Points, colour: tuple[int, int, int]) -> No
     window = picture[top:bottom, left:right]
     mask = np.zeros(window.shape[:2], np.uint8)
     cv2.fillPoly(mask, [_fixed(polygon - (left, top))], 1, cv2.LINE_8, _SHIFT)
-    tinted = cv2.addWeighted(window, 1 - _FILL, np.full_like(window, colour), _FILL, 0)
-    cv2.copyTo(tinted, mask, window)
+    table = (1 - _FILL) * np.arange(256)[:, None] + _FILL * np.array(colour)
+    cv2.copyTo(cv2.LUT(window, np.rint(table[None]).astype(np.uint8)), mask, window)
 
 
 def _write_names(picture: Picture, polygons: dict[str, list[Points]]) -> None:
@@ -89,9 +97,9 @@ def _write_names(picture: Picture, polygons: dict[str, list[Points]]) -> None:
 def place_names(polygons: dict[str, list[Points]], height: int, width: int) -> dict[str, Box]:
     """A box for each bone's name: near the bone, off the other names, and off the bones if that can be helped."""
     scale, line = _letters((height, width))
-    bones = np.zeros((height, width), np.uint8)
+    bones = np.zeros((height // _GRAIN + 1, width // _GRAIN + 1), np.uint8)
     for of_bone in polygons.values():
-        cv2.fillPoly(bones, [np.rint(polygon).astype(np.int32) for polygon in of_bone], 1)
+        cv2.fillPoly(bones, [np.rint(polygon / _GRAIN).astype(np.int32) for polygon in of_bone], 1)
     covered = np.asarray(cv2.integral(bones), np.int32)
     placed: dict[str, Box] = {}
     for label, of_bone in polygons.items():
@@ -151,12 +159,13 @@ def _costs(
 ) -> npt.NDArray[np.float64]:
     """Distances from the bone in widths of the text; more where it covers bones, much more where it hits a name."""
     left, top = corners.astype(int).T
-    right = np.minimum(left + size[0], covered.shape[1] - 1)
-    bottom = np.minimum(top + size[1], covered.shape[0] - 1)
-    bones = covered[bottom, right] - covered[top, right] - covered[bottom, left] + covered[top, left]
+    right, bottom = left + size[0], top + size[1]
+    above, below = np.minimum(np.array([top, bottom]) // _GRAIN, covered.shape[0] - 1)
+    before, behind = np.minimum(np.array([left, right]) // _GRAIN, covered.shape[1] - 1)
+    bones = covered[below, behind] - covered[above, behind] - covered[below, before] + covered[above, before]
     clash = np.zeros(len(corners), bool)
     for box in placed:
         clash |= (left < box[2]) & (right > box[0]) & (top < box[3]) & (bottom > box[1])
     distance = np.linalg.norm(corners + size / 2 - centre, axis=1) / size[0]
-    costs: npt.NDArray[np.float64] = distance + 3 * bones / size.prod() + 1000 * clash
+    costs: npt.NDArray[np.float64] = distance + 3 * bones * _GRAIN**2 / size.prod() + 1000 * clash
     return costs

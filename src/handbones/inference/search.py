@@ -16,8 +16,8 @@ Ask = Callable[[Gray, Sequence[View]], Iterable[Logits]]
 
 COARSE = 256
 """Longest side that the network sees while it searches, in pixels."""
-_SURE, LEAST = 14.0, 6.0
-"""Scores of a hand, 27 at best: enough to end the search before other turns are tried; below this it is none."""
+_CERTAIN, _SURE, LEAST = 21.0, 14.0, 6.0
+"""Scores of a hand, 27 at best: enough not to try dark bones; to try no other turns; below this it is none."""
 _SECOND = 0.6
 """Score of a further hand, as a share of the best one's, from which it counts."""
 _APART = 0.5
@@ -63,6 +63,8 @@ def search(picture: Gray, ask: Ask, stride: int) -> list[Sighting]:
             blend = Blend(view.grid)
             blend.add(view, logits)
             seen += [Sighting(hand, inverted, rectangle.degrees) for hand in find_hands(blend.logits(), view.grid)]
+            if any(sighting.hand.score >= _CERTAIN for sighting in seen):
+                break
         seen.sort(key=lambda sighting: -sighting.hand.score)
         if seen and seen[0].hand.score >= enough:
             break

@@ -1,9 +1,7 @@
 """From pictures to segmentations with a bundle, or with several as one."""
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import islice
@@ -16,6 +14,7 @@ import numpy.typing as npt
 from handbones.bundle import Bundle, load_bundle
 from handbones.collection import Case
 from handbones.errors import UsageError
+from handbones.inference.background import in_background
 from handbones.inference.cleaning import check_steps, cleaned
 from handbones.inference.ensemble import Ensemble, Network, Scene
 from handbones.inference.frame import Gray, Logits
@@ -41,10 +40,10 @@ Answer = tuple[Grid, Logits]
 
 _AHEAD = 4
 """Pictures that are read before their turn."""
-_BEHIND = 2
-"""Pictures whose masks are drawn while the network is at the next."""
 _CLEAR, _LEANING = 18.0, 20.0
 """A hand of a lower score that leans by more degrees is also looked at upright."""
+_CELLS = 160
+"""Cells along the longest side on which a hand is looked for again; in the search there are 128."""
 _FINER = 2
 """Logits along a side where there is a look at the wrist, against those without."""
 
@@ -123,17 +122,11 @@ class Segmenter:
 
         While the network runs, the next pictures are read and the masks of the last ones are drawn.
         """
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            drawn: deque[tuple[Radiograph, Future[Segmentation]]] = deque()
-            for radiograph, answers in self.answer_many(pictures):
-                drawn.append((radiograph, pool.submit(self.conclude, radiograph, answers)))
-                if len(drawn) > _BEHIND:
-                    yield _done(*drawn.popleft())
-            yield from (_done(*last) for last in drawn)
+        return in_background(lambda seen: (seen[0], self.conclude(*seen)), self.answer_many(pictures))
 
     def answer_many(self, pictures: Iterable[Subject]) -> Iterator[tuple[Radiograph, list[Answer]]]:
         """Each picture with what the networks say of it: one grid of logits, or one for each hand that was found."""
-        subjects = _read_ahead(pictures)
+        subjects = in_background(_read_known, pictures, _AHEAD)
         while group := list(islice(subjects, self.batch)):
             known = [(radiograph.to_uint8(), metadata) for radiograph, metadata in group]
             yield from zip((radiograph for radiograph, _ in group), self._answer(known), strict=True)
@@ -179,7 +172,7 @@ class Segmenter:
 
     def _hand(self, blend: Blend) -> Hand | None:
         """The best hand that was seen, if it is good enough for one."""
-        hands = find_hands(*blend.coarse(_FINER if self._wrist else 1))
+        hands = find_hands(*blend.coarse(_CELLS))
         return hands[0] if hands and hands[0].score >= LEAST else None
 
     def _ask(self, metadata: Metadata, picture: Gray, views: Sequence[View]) -> Iterator[Logits]:
@@ -214,21 +207,6 @@ def _read_known(subject: Subject) -> tuple[Radiograph, Metadata]:
         return read(subject.image), subject.known
     picture, metadata = subject if isinstance(subject, tuple) else (subject, UNKNOWN)
     return read(picture), metadata
-
-
-def _read_ahead(pictures: Iterable[Subject]) -> Iterator[tuple[Radiograph, Metadata]]:
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        waiting: deque[Future[tuple[Radiograph, Metadata]]] = deque()
-        for picture in pictures:
-            waiting.append(pool.submit(_read_known, picture))
-            if len(waiting) > _AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _done(radiograph: Radiograph, future: Future[Segmentation]) -> tuple[Radiograph, Segmentation]:
-    return radiograph, future.result()
 
 
 def _scene(picture: Gray, metadata: Metadata, sighting: Sighting, *, upright: bool = False) -> Scene:

@@ -26,8 +26,8 @@ Weights = npt.NDArray[np.float32]
 
 Span = tuple[slice, slice]
 """Rows and columns of a grid."""
-Plane = npt.NDArray[Any]
-"""(height, width)."""
+Planes = npt.NDArray[Any]
+"""(height, width), or several of them."""
 
 _BLUR = 0.25
 """Standard deviation of a fading view's weights, as a share of its sides."""
@@ -227,8 +227,7 @@ class View:
         cells = _shift(-span[1].start, -span[0].start) @ grid.matrix @ np.linalg.inv(self.matrix)
         cells = cells @ np.linalg.inv(_scale(1 / self.frame.stride))
         weights = self.weight * (_fading(height, width) if self.fading else np.ones((height, width), np.float32))
-        moved = [_moved(plane, cells, rows, columns, cv2.BORDER_REPLICATE) for plane in logits]
-        return span, np.stack(moved), _moved(weights, cells, rows, columns)
+        return span, _moved(logits, cells, rows, columns, cv2.BORDER_REPLICATE), _moved(weights, cells, rows, columns)
 
 
 class Blend:
@@ -244,21 +243,22 @@ class Blend:
     def add(self, view: View, logits: Logits) -> None:
         """Add what a view's canvas was answered, logits (29, h, w)."""
         (rows, columns), values, weights = view.onto(self.grid, logits)
-        if self._probability:
-            values = probabilities(values)
-        values *= weights
-        self._sum[:, rows, columns] += values
         self._weights[rows, columns] += weights
+        for total, plane in zip(self._sum, values, strict=True):  # one by one they stay in the processor's cache
+            total[rows, columns] += weights * (probabilities(plane) if self._probability else plane)
 
-    def coarse(self, step: int) -> tuple[Logits, Grid]:
-        """The mean on every so many cells, and the grid of those."""
-        logits = self.logits()[:, step // 2 :: step, step // 2 :: step]
+    def coarse(self, longest: int) -> tuple[Logits, Grid]:
+        """The mean on every so many cells, about `longest` along the longest side, and the grid of those."""
+        step = max(1, max(self.grid.rows, self.grid.columns) // longest)
+        logits = self.logits(step)
         return logits, Grid(self.grid.window, *logits.shape[1:])
 
-    def logits(self) -> Logits:
-        """The mean (29, rows, columns); surely no bone where no view reaches."""
-        unseen = self._weights <= 0
-        mean: Logits = self._sum / (self._weights + unseen)
+    def logits(self, step: int = 1) -> Logits:
+        """The mean (29, rows, columns), or of every so many cells; surely no bone where no view reaches."""
+        cells = slice(step // 2, None, step)
+        weights = self._weights[cells, cells]
+        unseen = weights <= 0
+        mean: Logits = self._sum[:, cells, cells] / (weights + unseen)
         if self._probability:
             sure = np.float32(1 / (1 + np.exp(_SURE)))
             np.clip(mean, sure, 1 - np.finfo(np.float32).eps, out=mean)
@@ -309,15 +309,17 @@ def _fading(height: int, width: int) -> Weights:
     return weights
 
 
-def _moved(plane: Plane, matrix: Matrix, rows: int, columns: int, border: int = cv2.BORDER_CONSTANT) -> Plane:
-    """A plane under an affine map, (rows, columns); exactly where the map only turns by quarters or mirrors."""
+def _moved(planes: Planes, matrix: Matrix, rows: int, columns: int, border: int = cv2.BORDER_CONSTANT) -> Planes:
+    """Planes (..., rows, columns) under an affine map; exact and not copied if it only turns by quarters or mirrors."""
     swapped = abs(matrix[0, 0]) < 0.5
-    exact = plane.T if swapped else plane
+    exact = planes.swapaxes(-1, -2) if swapped else planes
     x, y = (matrix[0, 1], matrix[1, 0]) if swapped else (matrix[0, 0], matrix[1, 1])
     wanted = np.zeros((2, 3))
     wanted[[0, 1], [1, 0] if swapped else [0, 1]] = np.sign([x, y])
     wanted[:, 2] = [(columns - 1) * (x < 0), (rows - 1) * (y < 0)]
-    if exact.shape == (rows, columns) and np.allclose(matrix[:2], wanted, atol=1e-6):
-        return exact[:: int(np.sign(y)), :: int(np.sign(x))]
-    moved = cv2.warpAffine(plane, matrix[:2], (columns, rows), flags=cv2.INTER_LINEAR, borderMode=border)
-    return np.asarray(moved, plane.dtype)
+    if exact.shape[-2:] == (rows, columns) and np.allclose(matrix[:2], wanted, atol=1e-6):
+        return exact[..., :: int(np.sign(y)), :: int(np.sign(x))]
+    if planes.ndim > 2:
+        return np.stack([_moved(plane, matrix, rows, columns, border) for plane in planes])
+    moved = cv2.warpAffine(planes, matrix[:2], (columns, rows), flags=cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(moved, planes.dtype)
