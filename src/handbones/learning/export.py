@@ -1,6 +1,5 @@
 """Weights and ONNX files out of a network in memory, and back."""
 
-import copy
 import logging
 from collections.abc import Collection
 from pathlib import Path
@@ -10,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
 
 from handbones.bundle import ONNX, WEIGHTS, Bundle, Card, card_text
 from handbones.errors import UserError
 from handbones.files import atomic_path, write_bytes
 from handbones.learning.networks import Network, build_network
+from handbones.learning.plain import plain
 from handbones.learning.precision import Precision, round_weights, store_weights, stored_weights
 from handbones.learning.weights import State, read_state
 from handbones.recipe import Recipe
@@ -91,7 +90,7 @@ def export_onnx(network: Network, recipe: Recipe, card: Card, path: Path, precis
     be trained on. `precision` is that of the stored weights; arithmetic is float32. Raises `UserError`, and writes
     nothing, if onnxruntime's logits differ by more than `TOLERANCE` from torch's with weights rounded in this way.
     """
-    network = _plain(network)
+    network = plain(network)
     round_weights(network, precision)
     try:
         model = _convert(network)
@@ -108,36 +107,6 @@ def export_onnx(network: Network, recipe: Recipe, card: Card, path: Path, precis
             raise UserError(f"{path}: not written: onnxruntime's logits differ from torch's by {difference:.1e}")
     logger.info("%s agrees with torch to %.1e", path, difference)
     return difference
-
-
-def _plain(network: Network) -> Network:
-    """A copy on the CPU for tracing."""
-    network = copy.deepcopy(network).cpu().eval()
-    for layer in network.modules():
-        if getattr(layer, "inplace", False):
-            layer.inplace = False  # type: ignore[assignment] # tracing works in-place activations off one by one
-        if type(layer) is nn.AdaptiveAvgPool2d and layer.output_size != 1:
-            layer.__class__ = _PoolByMatrices
-    return network
-
-
-class _PoolByMatrices(nn.AdaptiveAvgPool2d):
-    """Adaptive pooling as two products of matrices: ONNX has no such pooling of pictures of any size."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        size = self.output_size
-        rows, columns = size if isinstance(size, tuple) else (size, size)
-        height, width = input.shape[-2:]
-        return _cells(rows or height, height) @ input @ _cells(columns or width, width).T
-
-
-def _cells(count: int, length: int) -> Tensor:
-    """(count, length), the weight of each position in the mean of each cell, as torch divides them."""
-    cell = torch.arange(count)
-    start, end = cell * length // count, ((cell + 1) * length + count - 1) // count
-    position = torch.arange(length)
-    inside = (position >= start[:, None]) & (position < end[:, None])
-    return inside.float() / (end - start)[:, None]
 
 
 def _convert(network: Network) -> Any:
