@@ -95,6 +95,20 @@ def test_the_search_turns_and_inverts(hand: Packed, quarters: int, inverted: boo
     assert rectangle.hand == sighting.hand.length
 
 
+def test_both_small_hands_of_a_large_film_are_found(hand: Packed) -> None:
+    film = np.zeros((4 * SIZE, 4 * SIZE), np.uint32)
+    film[:SIZE, :SIZE], film[-SIZE:, -SIZE:] = hand, hand[:, ::-1]
+    knows = network_that_knows(film, 0, inverted=False)
+
+    def sees_large_hands(picture: np.ndarray, views: Sequence[View]) -> Iterator[np.ndarray]:
+        for view, logits in zip(views, knows(picture, views), strict=True):
+            large = np.hypot(*view.matrix[:2, 0]) > 0.4
+            yield logits if large else np.full_like(logits, -8)
+
+    found = search(film.astype(np.uint8), sees_large_hands, 2)
+    assert sorted(sighting.hand.mirrored for sighting in found) == [False, True]
+
+
 def test_nothing_is_nothing() -> None:
     empty = np.zeros((256, 256), np.uint32)
     assert search(empty.astype(np.uint8), network_that_knows(empty, 0, False), 2) == []

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from handbones.learning.networks import build_network
-from handbones.learning.plain import plain
+from handbones.learning.plain import _FilteredSmall, plain
 from handbones.recipe import load_recipe
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_u_net_filtered_before_it_is_enlarged_gives_the_same_logits_with_fewer_products(stride: int) -> None:
+def test_a_u_net_filtered_before_it_is_enlarged_gives_the_same_logits(stride: int) -> None:
     settings = [f"network.stride={stride}", "network.weights=none", "network.decoder_channels=[128, 128, 32, 16, 16]"]
     network = build_network(load_recipe("small", settings), pretrained=False).eval()
     torch.manual_seed(0)
@@ -25,4 +25,4 @@ def test_a_u_net_filtered_before_it_is_enlarged_gives_the_same_logits_with_fewer
         expected, given = network(pictures), other(pictures)
     torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     assert dict(other.state_dict()).keys() == dict(network.state_dict()).keys()
-    assert sum(type(layer).__name__ == "_FilteredSmall" for layer in other.modules()) == (5 if stride == 1 else 4)
+    assert sum(isinstance(layer, _FilteredSmall) for layer in other.modules()) == (5 if stride == 1 else 4)

@@ -17,7 +17,7 @@ Ask = Callable[[Gray, Sequence[View]], Iterable[Logits]]
 COARSE = 256
 """Longest side that the network sees while it searches, in pixels."""
 _CERTAIN, _SURE, LEAST = 21.0, 14.0, 6.0
-"""Scores of a hand, 27 at best: enough not to try dark bones; to try no other turns; below this it is none."""
+"""Scores of a hand, 27 at best: enough not to look for dark bones; not to turn the picture; below this it is none."""
 _SECOND = 0.6
 """Score of a further hand, as a share of the best one's, from which it counts."""
 _APART = 0.5
@@ -56,15 +56,12 @@ def search(picture: Gray, ask: Ask, stride: int) -> list[Sighting]:
     `stride` is that of the network's logits.
     """
     seen: list[Sighting] = []
-    for rectangles, enough in _stages(picture.shape[0], picture.shape[1]):
-        looks = list(product(rectangles, (False, True)))  # a network may know dark bones a little: which are better?
+    for looks, enough in _stages(picture.shape[0], picture.shape[1]):
         views = [View.of(rectangle, picture.shape, COARSE, stride, inverted=inverted) for rectangle, inverted in looks]
         for (rectangle, inverted), view, logits in zip(looks, views, ask(picture, views), strict=True):
             blend = Blend(view.grid)
             blend.add(view, logits)
             seen += [Sighting(hand, inverted, rectangle.degrees) for hand in find_hands(blend.logits(), view.grid)]
-            if any(sighting.hand.score >= _CERTAIN for sighting in seen):
-                break
         seen.sort(key=lambda sighting: -sighting.hand.score)
         if seen and seen[0].hand.score >= enough:
             break
@@ -90,18 +87,19 @@ def wrist_of(hand: Hand, degrees: float) -> Rectangle:
     return hand.rectangle(degrees, _WRIST_MARGIN, _WRIST)
 
 
-def _stages(height: int, width: int) -> Iterator[tuple[list[Rectangle], float]]:
-    """Where to look, and the score that is enough then; the likely first, the desperate last."""
-    turned = [Rectangle.whole(height, width, quarters) for quarters in range(4)]
-    yield turned[:1], _SURE
-    yield turned[1:], LEAST
+def _stages(height: int, width: int) -> Iterator[tuple[list[tuple[Rectangle, bool]], float]]:
+    """Where to look, with black and white swapped or not, and the score that is enough then; the likely first."""
+    whole, *turned = [Rectangle.whole(height, width, quarters) for quarters in range(4)]
+    yield [(whole, False)], _CERTAIN
+    yield [(whole, True)], _SURE  # a network may know dark bones a little: which are better?
+    yield list(product(turned, (False, True))), LEAST
     # A small hand on a large film.
     parts = [
         Rectangle(x * (width - 1), y * (height - 1), width / 2, height / 2)
         for y in (0.25, 0.5, 0.75)
         for x in (0.25, 0.5, 0.75)
     ]
-    yield parts, LEAST
+    yield list(product(parts, (False, True))), LEAST
 
 
 def _distinct(seen: Sequence[Sighting]) -> list[Sighting]:

@@ -1,5 +1,6 @@
 """Weights and ONNX files out of a network in memory, and back."""
 
+import copy
 import logging
 from collections.abc import Collection
 from pathlib import Path
@@ -90,10 +91,10 @@ def export_onnx(network: Network, recipe: Recipe, card: Card, path: Path, precis
     be trained on. `precision` is that of the stored weights; arithmetic is float32. Raises `UserError`, and writes
     nothing, if onnxruntime's logits differ by more than `TOLERANCE` from torch's with weights rounded in this way.
     """
-    network = plain(network)
+    network = copy.deepcopy(network).cpu().eval()
     round_weights(network, precision)
     try:
-        model = _convert(network)
+        model = _convert(plain(network))
     except torch.onnx.OnnxExporterError as error:
         logger.debug("export", exc_info=error)
         raise UserError(f"{path}: not written: torch cannot export {recipe.network.decoder} to ONNX") from None

@@ -14,8 +14,8 @@ _WIDE = 100
 
 
 def plain(network: Network) -> Network:
-    """A copy on the CPU, in evaluation mode, to be traced; weights keep their names."""
-    network = copy.deepcopy(network).cpu().eval()
+    """A copy to be traced, of a network on the CPU in evaluation mode; weights keep their names."""
+    network = copy.deepcopy(network)
     for layer in network.modules():
         if getattr(layer, "inplace", False):
             layer.inplace = False  # type: ignore[assignment] # tracing works in-place activations off one by one
@@ -58,7 +58,7 @@ def _has_plain_filters(block: UnetDecoderBlock) -> bool:
 class _FilteredSmall(UnetDecoderBlock):  # type: ignore[misc] # untyped
     """A U-Net's block that filters what comes from below and what comes from beside apart, and sums.
 
-    Nothing is joined, and wide maps from below are filtered before they are enlarged: a sixth of a network's time.
+    Nothing is joined, and wide maps from below are filtered before they are enlarged.
     """
 
     def forward(
