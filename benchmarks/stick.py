@@ -3,12 +3,14 @@
     python benchmarks/stick.py make FOLDER                                   # 160 people, once
     python benchmarks/stick.py run FOLDER --minutes 45 --json stick.json     # the rows of the main table, one by one
     python benchmarks/stick.py run FOLDER --minutes 10 --rows 'ablation:*' --json parts.json
+    python benchmarks/stick.py run FOLDER --steps 200 --rows 'ablation:*' --seeds 21 22 23 --json seeds.json
     python benchmarks/stick.py table stick.json
 
 120 people train, 11 % of their wrists bent, mistakes planted in 2 % of the labels; 40 people test, 57 % bent, labels
 exact and used for scoring alone. Each contestant has the same wall-clock time, all its validations in it, and trains
 on the same people (the fifth that ours validates on is kept from the others, too). Whole-image Dice at full size. What
-is in the JSON already is not trained again, and a training that was cut goes on.
+is in the JSON already is not trained again, and a training that was cut goes on. With `--steps` each of ours has as
+many steps instead of as much time: for parts that cost little, where the machine's speed differs more than they do.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+from typing import Literal
 
 import numpy as np
 from measuring import machine
@@ -65,6 +68,27 @@ class Ours:
     wrist_settings: tuple[str, ...] = ()
     wrist_goes_on: bool = False
     """The network for the wrist starts from the other."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What each training of ours may spend, of time or of steps."""
+
+    unit: Literal["minutes", "steps"]
+    amount: float
+
+    def part(self, share: float) -> "Budget":
+        return Budget(self.unit, share * self.amount)
+
+    def settings(self) -> list[str]:
+        """For a recipe, with six validations."""
+        units: dict[str, float | str] = {"epochs": "null", "steps": "null", "minutes": "null"}
+        whole = round if self.unit == "steps" else float
+        training, validation = units | {self.unit: whole(self.amount)}, units | {self.unit: whole(self.amount / 6)}
+        return [
+            *(f"training.{unit}={amount}" for unit, amount in training.items()),
+            *(f"validation.{unit}={amount}" for unit, amount in validation.items()),
+        ]
 
 
 TILT = ("augment.wrist=0.4", "data.tilted=0.5", "validation.tilted=0.57")
@@ -150,18 +174,20 @@ def digest(collection: Collection) -> str:
     return whole.hexdigest()[:12]
 
 
-def contest(row: Rival | Ours, stick: Collection, folder: Path, minutes: float, seed: int) -> Evaluation:
+def contest(row: Rival | Ours, stick: Collection, folder: Path, budget: Budget, seed: int) -> Evaluation:
     """Train a contestant and score it on the people of the test."""
     if isinstance(row, Rival):
-        return evaluate(_rival(row, stick, folder, minutes, seed), stick.test)
-    common = [f"training.seed={seed}", "training.loggers=[]", "training.epochs=null", "training.steps=null"]
+        if budget.unit != "minutes":
+            raise SystemExit("--steps: the scripts of rivals.py know time alone; choose others with --rows")
+        return evaluate(_rival(row, stick, folder, budget.amount, seed), stick.test)
+    common = [f"training.seed={seed}", "training.loggers=[]"]
     share = row.wrist_share if row.wrist else 0.0
     start = packaged_model() if row.init else None
-    main = _fit(row.recipe, [*common, *row.settings], (1 - share) * minutes, folder, stick, start)
+    main = _fit(row.recipe, [*common, *row.settings], budget.part(1 - share), folder, stick, start)
     if row.wrist is None:
         return evaluate(Segmenter(main), stick.test)
     start = main if row.wrist_goes_on else None
-    wrist = _fit(row.wrist, [*common, *row.wrist_settings], share * minutes, folder / "wrist", stick, start)
+    wrist = _fit(row.wrist, [*common, *row.wrist_settings], budget.part(share), folder / "wrist", stick, start)
     return evaluate(Segmenter(main, wrist_bundle=wrist), stick.test)
 
 
@@ -187,25 +213,26 @@ def _training_part(stick: Collection) -> list[Case]:
 
 
 def _fit(
-    recipe: str, settings: list[str], minutes: float, folder: Path, stick: Collection, start: Path | None = None
+    recipe: str, settings: list[str], budget: Budget, folder: Path, stick: Collection, start: Path | None = None
 ) -> Path:
     from handbones.learning.fit import fit
 
-    times = [f"training.minutes={minutes}", f"validation.minutes={minutes / 6}", "validation.epochs=null"]
     resume = (folder / "last.ckpt").exists()
     again = resume and recipe == "auto"  # a second plan might differ
-    chosen = load_recipe(folder / RECIPE) if again else _recipe(recipe, [*settings, *times], minutes, stick)
+    chosen = load_recipe(folder / RECIPE) if again else _recipe(recipe, [*settings, *budget.settings()], budget, stick)
     outcome = fit(chosen, folder, stick, init=start, resume=resume)
     print(f"    {outcome.state.step} steps, validation {outcome.state.best:.4f}", flush=True)
     return outcome.bundle
 
 
-def _recipe(name: str, settings: list[str], minutes: float, stick: Collection) -> Recipe:
+def _recipe(name: str, settings: list[str], budget: Budget, stick: Collection) -> Recipe:
     if name != "auto":
         return load_recipe(name, settings)
+    if budget.unit != "minutes":
+        raise SystemExit("--steps: auto plans for a time; choose others with --rows")
     from handbones.learning.planning import plan
 
-    planned = plan(len(_training_part(stick)), minutes, settings)
+    planned = plan(len(_training_part(stick)), budget.amount, settings)
     print(planned, flush=True)
     return planned.recipe
 
@@ -225,12 +252,12 @@ def summarise(evaluation: Evaluation) -> dict:
     }
 
 
-def run(stick: Collection, names: list[str], seeds: list[int], minutes: float, runs: Path, path: Path) -> None:
+def run(stick: Collection, names: list[str], seeds: list[int], budget: Budget, runs: Path, path: Path) -> None:
     """Train and score what is not in the JSON yet, which is written after each row."""
-    facts = {"stick": digest(stick), "minutes": minutes}
+    facts = {"stick": digest(stick), budget.unit: budget.amount}
     known = json.loads(path.read_text()) if path.exists() else {**facts, "rows": {}}
-    if any(known[name] != facts[name] for name in ("stick", "minutes")):
-        raise SystemExit(f"{path}: of another stick or time ({known['stick']}, {known['minutes']:g} minutes)")
+    if {name: fact for name, fact in known.items() if name != "rows"} != facts:
+        raise SystemExit(f"{path}: of another stick or budget ({known['stick']}, {_spent(known)})")
     for seed in seeds:
         for name in names:
             key = f"{name} #{seed}"
@@ -238,7 +265,7 @@ def run(stick: Collection, names: list[str], seeds: list[int], minutes: float, r
                 continue
             print(key, flush=True)
             folder = runs / re.sub(r"\W+", "-", key)
-            known["rows"][key] = summarise(contest(ROWS[name], stick, folder, minutes, seed)) | {"machine": machine()}
+            known["rows"][key] = summarise(contest(ROWS[name], stick, folder, budget, seed)) | {"machine": machine()}
             write_text(path, json.dumps(known, indent=1) + "\n")
             print(f"    Dice {known['rows'][key]['dice']:.4f}", flush=True)
 
@@ -250,7 +277,7 @@ def table(results: dict) -> None:
     for key, row in results["rows"].items():
         by_name[key.rpartition(" #")[0]].append(row)
     machines = {_described(row["machine"]) for row in results["rows"].values()}
-    print(f"stick {results['stick']}, {results['minutes']:g} minutes each, on {' and '.join(sorted(machines))}")
+    print(f"stick {results['stick']}, {_spent(results)} each, on {' and '.join(sorted(machines))}")
     print(f"{'error (1 - Dice)':34}" + "".join(f"{part:>10}" for part in parts) + "   seeds (range)")
     for name, rows in by_name.items():
         errors = "".join(f"{_error(rows, part):10.4f}" for part in parts)
@@ -260,6 +287,10 @@ def table(results: dict) -> None:
         if ours in by_name and theirs in by_name:
             ratio = _error(by_name[ours], part) / _error(by_name[theirs], part)
             print(f"{ours} / {theirs}, {part}: {ratio:.3f} (at most {goal:.3f})")
+
+
+def _spent(results: dict) -> str:
+    return " ".join(f"{results[unit]:g} {unit}" for unit in ("minutes", "steps") if unit in results)
 
 
 def _described(machine: dict) -> str:
@@ -279,7 +310,9 @@ def main() -> None:
     making.add_argument("--size", type=int, default=SIZE, help="of the pictures, in pixels")
     running = verbs.add_parser("run", help="train and score")
     running.add_argument("folder", type=Path)
-    running.add_argument("--minutes", type=float, default=45.0)
+    budgets = running.add_mutually_exclusive_group()
+    budgets.add_argument("--minutes", type=float, default=45.0, help="for each, by the clock")
+    budgets.add_argument("--steps", type=int, help="for each, instead of time")
     running.add_argument(
         "--rows", nargs="+", default=["[!a]*"], help="names or patterns; all but ablations unless given"
     )
@@ -296,7 +329,8 @@ def main() -> None:
         names = [name for name in ROWS if any(fnmatch.fnmatch(name, pattern) for pattern in options.rows)]
         if not names:
             raise SystemExit(f"--rows: there are {', '.join(ROWS)}")
-        run(open_collection(options.folder), names, options.seeds, options.minutes, options.runs, options.json)
+        budget = Budget("steps", options.steps) if options.steps else Budget("minutes", options.minutes)
+        run(open_collection(options.folder), names, options.seeds, budget, options.runs, options.json)
     table(json.loads(options.json.read_text()))
 
 
