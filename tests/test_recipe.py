@@ -58,6 +58,10 @@ def test_overrides_are_yaml() -> None:
     assert differences(load_recipe("small"), recipe) == ["input.train_sizes", "optimiser.lr", "training.ema"]
 
 
+def test_a_precision_may_be_a_number() -> None:
+    assert load_recipe("small", ["training.precision=32"]).training.precision == "32"
+
+
 def test_a_bones_own_weight_goes_before_its_groups() -> None:
     recipe = load_recipe("small", ["loss.bones={carpals: 2, Pisiform: 4}"])
     weights = dict(zip(BONES, recipe.loss.bone_weights, strict=True))

@@ -256,7 +256,7 @@ class TrainingSettings(Settings):
     epochs: float | None = setting(None, "passes over the training cases", "epochs", gt=0)
     steps: int | None = setting(None, "steps of the optimiser", "steps", ge=1)
     minutes: float | None = setting(None, "wall-clock time, with validation", "minutes", gt=0)
-    batch: int = setting(8, "samples that go through the network at once, on each device", "samples", ge=1)
+    batch: int = setting(8, "samples that go through the network at once, on each device", "samples", ge=1, le=4096)
     accumulate: int = setting(1, "batches that one step of the optimiser sums", "batches", ge=1)
     patience: int | None = setting(
         None, "validations in a row without a better Dice that end the training; null: none do", "validations", ge=1
@@ -276,6 +276,11 @@ class TrainingSettings(Settings):
         ("tensorboard",),
         "what else writes the course down, beside history.csv; wandb and mlflow need handbones[tracking]",
     )
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _as_text(cls, precision: object) -> object:
+        return str(precision) if isinstance(precision, int) else precision  # YAML reads a number
 
     @model_validator(mode="after")
     def _budget(self) -> Self:
@@ -328,7 +333,7 @@ class PhantomSettings(Settings):
     """Synthetic radiographs made while training. They vary by themselves, so `augment` leaves them alone."""
 
     profile: str | None = setting(None, "preset of the phantoms to learn from; null: none")
-    share: Share = setting(1.0, "their part of the training samples, where there is a collection too", "share")
+    share: Share = setting(0.5, "their part of the training samples, where there is a collection too", "share")
     render: Literal["auto", "cpu", "device"] = setting(
         "auto",
         "where pixels are made: by the workers (cpu), or for a batch at once where it trains; auto: there on a GPU",
@@ -530,7 +535,7 @@ def _explain(error: ValidationError) -> str:
 def _nearest(name: str, known: list[str]) -> str:
     by_leaf = {other.rsplit(".", 1)[-1]: other for other in reversed(known)}
     whole = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    leaf = difflib.get_close_matches(name.rsplit(".", 1)[-1], by_leaf, n=1)
+    leaf = difflib.get_close_matches(name.rsplit(".", 1)[-1], by_leaf, n=1, cutoff=0.76)
     near = whole[0] if whole else by_leaf[leaf[0]] if leaf else None
     return f"; did you mean {near!r}?" if near else ""
 

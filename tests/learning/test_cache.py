@@ -76,6 +76,17 @@ def test_no_more_than_the_limit_is_kept(drawn: Path, tmp_path: Path) -> None:
     assert len(kept(tmp_path / "cache")) == 3
 
 
+def test_more_pictures_than_files_that_may_be_open(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (4, 4))
+    cases, cache = open_collection(drawn).labelled, PictureCache(tmp_path / "cache")
+    for case in cases * 2:
+        np.testing.assert_array_equal(cache.load(case), case.load()[0].pixels)
+        assert len(cache._open) <= 2
+
+
 def test_a_full_disk_is_one_line(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

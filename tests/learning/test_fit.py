@@ -22,10 +22,12 @@ from drawn import write_collection
 from handbones.bundle import load_bundle
 from handbones.collection import open_collection
 from handbones.errors import UsageError, UserError
+from handbones.learning.course import Course
 from handbones.learning.export import load_network
 from handbones.learning.fit import Outcome, fit
 from handbones.learning.module import Average, BoneModule
 from handbones.learning.networks import Network, build_network
+from handbones.learning.run import Run, Split
 from handbones.learning.watch import State, Watch
 from handbones.recipe import Recipe, load_recipe
 
@@ -112,6 +114,7 @@ def test_the_network_and_what_an_older_run_saved_are_laid_out_channels_last() ->
             layer.register_forward_hook(lambda *said: seen.append(said[2].is_contiguous(memory_format=layout)))
     logits = module.network(torch.zeros(2, 1, 64, 64, dtype=torch.uint8))
     assert seen and all(seen)
+    module._trainer = SimpleNamespace(precision_plugin=SimpleNamespace())  # type: ignore[assignment]
     optimiser = module.configure_optimizers()
     logits.sum().backward()
     optimiser.step()
@@ -308,6 +311,15 @@ def test_refusals_are_one_line(run: tuple[Path, Outcome], drawn: Path, tmp_path:
         fit(tiny(), run[0], open_collection(write_collection(tmp_path / "more", people=4)), resume=True)
     with pytest.raises(UsageError, match="nothing to learn from"):
         fit(tiny(), tmp_path / "none")
+    with pytest.raises(UsageError, match="give --init"):
+        fit(tiny("training.freeze_norm=true"), tmp_path / "none", collection)
+    for unit in ("training", "validation"):
+        others = ["training.steps=null", "training.epochs=3"] if unit == "training" else ["validation.epochs=1"]
+        nothing = ["validation.steps=null", "validation.minutes=null", "phantoms.profile=realistic"]
+        with pytest.raises(UsageError, match=f"phantoms have no epochs: set {unit}"):
+            fit(tiny(*nothing, *others), tmp_path / unit)
+    with pytest.raises(UsageError, match=r"network\.decoder=deeplabv3plus needs at least 2"):
+        fit(tiny("network.decoder=deeplabv3plus", "network.stride=4", "training.batch=1"), tmp_path / "one", collection)
     with pytest.raises(UserError, match="fewer folds"):
         fit(tiny("data.folds=4"), tmp_path / "none", collection)
 
@@ -321,6 +333,21 @@ def test_an_average_that_does_not_rise_keeps_its_good_start(rise: bool, moved: f
     torch.nn.init.zeros_(network.body.weight)
     average.update(network, 1)
     torch.testing.assert_close(average.network.body.weight, before * (1 - moved))
+
+
+def test_epochs_are_no_budget_for_phantoms_alone(tmp_path: Path) -> None:
+    recipe = tiny("training.epochs=3", "phantoms.profile=realistic")
+    run = Run(tmp_path, recipe, Split.of(recipe, None, None))
+    course = Course(recipe, run, 0, [], Watch())  # type: ignore[arg-type]
+    assert course.total_steps == recipe.training.steps
+
+
+@pytest.mark.parametrize(("scaler", "fused"), [(object(), False), (None, True)])
+def test_what_scales_gradients_takes_the_scale_off_before_they_are_clipped(scaler: object, fused: bool) -> None:
+    recipe = tiny()
+    module = BoneModule(build_network(recipe, pretrained=False), recipe, lambda: 0.5)
+    module._trainer = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=scaler))  # type: ignore[assignment]
+    assert module.configure_optimizers().defaults["fused"] == fused
 
 
 def test_frozen_normalisation_keeps_its_statistics() -> None:

@@ -1,5 +1,6 @@
 """The search for better values: what may be varied, and that it goes on where it stopped."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,10 @@ pytest.importorskip("torch")
 pytest.importorskip("optuna")
 
 from handbones.collection import open_collection
-from handbones.errors import UsageError
+from handbones.errors import UsageError, UserError
 from handbones.learning.tuning import Range, parse_range, tune
 from handbones.learning.watch import Watch
-from handbones.recipe import load_recipe
+from handbones.recipe import Recipe, load_recipe
 
 pytestmark = pytest.mark.train
 
@@ -31,6 +32,25 @@ def test_ranges_are_read() -> None:
 def test_bad_ranges_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"--vary"):
         parse_range(text)
+
+
+def test_a_trial_that_fails_is_left(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
+
+    def train(recipe: Recipe, *_: object) -> float:
+        tried.append(recipe.optimiser.lr)
+        if len(tried) in (2, 3) or len(tried) > 5:
+            raise UserError("memory is full")
+        return 0.5
+
+    monkeypatch.setattr("handbones.learning.tuning._train", train)
+    search = partial(tune, "small", _TINY, [Range("optimiser.lr", 1e-4, 1e-2)], tmp_path, open_collection(drawn))
+    study = search(trials=3, watch=Watch())
+    assert len(set(tried)) == len(study.trials) == 5
+    assert study.trials_dataframe()["user_attrs_error"].notna().sum() == 2
+    with pytest.raises(UserError, match="memory is full"):
+        search(trials=4, watch=Watch())
+    assert len(tried) == 8
 
 
 @pytest.mark.slow

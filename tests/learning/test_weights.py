@@ -44,8 +44,12 @@ def test_weights_out_of_a_file_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "overrides", "message"),
     [
-        ("small", ["network.encoder=resnet50"], "no ImageNet weights of resnet50.*network.weights=none"),
-        ("baseline", [], "no ImageNet weights of fcn_resnet50.*network.weights=none"),
+        (
+            "small",
+            ["network.encoder=resnet50"],
+            "no ImageNet weights of resnet50.*`hf download timm/resnet50.a1_in1k model.saf.*weights=none",
+        ),
+        ("baseline", [], "no ImageNet weights of fcn_resnet50.*get_model.*network.weights=none"),
         ("small", ["network.weights=/nowhere.pth"], r"/nowhere.pth: no such file"),
     ],
 )
@@ -53,7 +57,7 @@ def test_missing_weights_say_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, overrides: list[str], message: str
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
     with pytest.raises(UserError, match=message):
         build_network(load_recipe(name, overrides))
 

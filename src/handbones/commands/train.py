@@ -1,5 +1,6 @@
 """`handbones train`: learn from a collection, from phantoms, or both."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,8 @@ def train(
         chosen = load_recipe(folder / "recipe.yaml" if again else recipe or "small", overrides)
     elif minutes is None:
         raise UsageError("--recipe auto: say how much time there is with --hours or --minutes")
+    elif int(os.environ.get("WORLD_SIZE") or 1) > 1:
+        raise UsageError("--recipe auto: one process alone can plan: give the plan's recipe.yaml to the others")
     need_torch()
     collection = _cases(data, exclude, strict=not skip_bad)
     if pseudo is not None and collection is None:

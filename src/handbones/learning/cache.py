@@ -14,8 +14,15 @@ from handbones.files import atomic_path, explain, write_text
 from handbones.learning.warp import Gray
 from handbones.radiograph import load_radiograph
 
-_MOST_OPEN = 4096
-"""Pictures that a process keeps mapped: an operating system allows some ten thousands."""
+
+def _most_open() -> int:
+    """Pictures that a process keeps mapped: half of the files that it may have open."""
+    try:
+        import resource  # noqa: PLC0415 not on Windows
+    except ImportError:
+        return 256
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limit // 2 if limit != resource.RLIM_INFINITY else 4096
 
 
 class PictureCache:
@@ -50,7 +57,7 @@ class PictureCache:
         if picture is None or known != state:
             picture = self._find(case, state)
             if isinstance(picture, np.memmap):
-                if len(self._open) >= _MOST_OPEN:
+                if len(self._open) >= _most_open():
                     self._open.clear()
                 self._open[case.image] = state, picture
         return picture
@@ -82,7 +89,7 @@ class PictureCache:
         assert self.folder is not None
         if self.limit is not None and not self._full:
             with os.scandir(self.folder) as entries:
-                used = sum(entry.stat().st_size for entry in entries)
+                used = sum(_size(entry) for entry in entries)
             self._full = used + size > self.limit
         return not self._full
 
@@ -94,6 +101,13 @@ class PictureCache:
                 f"set data.cache_limit, or do without: data.cache=false"
             )
         return error if isinstance(error, UserError) else explain(error, case.image, "read")
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:  # another process has just given the file its name
+        return 0
 
 
 def _digest(content: bytes) -> str:

@@ -80,7 +80,7 @@ class Course(Callback):
         """Steps that the budget allows; None where only time is limited."""
         training = self.recipe.training
         limits = [training.steps] if training.steps else []
-        if training.epochs:
+        if training.epochs and self.pass_steps:
             limits.append(max(1, round(training.epochs * self.pass_steps)))
         return min(limits) if limits else None
 
@@ -122,11 +122,13 @@ class Course(Callback):
         done = self.progress() >= 1
         if self._meter.due() or done:
             self._report(trainer)
-        if not self.interrupted and (done or self._validation_due()):
+        validated = not self.interrupted and (done or self._validation_due())
+        if validated:
             self.run_validation(module)
             self._agree()
         over = done or self.interrupted or self._stale()
-        if over or self.seconds - self._saved > 60 * self.recipe.training.checkpoint_minutes:
+        # After a validation, too: whoever resumes must know of the best model that is there.
+        if over or validated or self.seconds - self._saved > 60 * self.recipe.training.checkpoint_minutes:
             self._saved = self.seconds
             self.run.save_checkpoint(trainer)
         trainer.should_stop = over

