@@ -211,3 +211,9 @@ def test_side_of_looks_at_the_name_first_then_at_the_labels(competition: Path) -
     collection: Collection = open_collection(competition)
     assert side_of(collection.test[0]) == "left"
     assert side_of(collection.cases[0]) in ("left", "right")
+
+
+def test_a_dicom_needs_no_suffix(tmp_path: Path) -> None:
+    (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "README").write_text("no picture")
+    assert [problem.path.name for problem in open_collection(tmp_path, strict=False).problems] == ["IM0001"]

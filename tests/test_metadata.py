@@ -74,3 +74,8 @@ def test_odd_cells_are_told(tmp_path: Path) -> None:
     path = table(tmp_path / "meta_data.xlsx", (*COLUMNS[:5], None), *rows)
     assert odd_cells(path) == [("1", "sex", "_x0008_F"), ("2", "age", "unknown")]
     assert read_metadata(path)[1].sex == "F"
+
+
+def test_age_is_not_the_end_of_image(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.xlsx", ("ID", "image", "age (years)"), (7, "hand_77.png", 34))
+    assert read_metadata(path) == {7: Metadata(34)}

@@ -143,3 +143,21 @@ def test_missing_file_folder_and_broken_dicom(tmp_path: Path) -> None:
     (tmp_path / "x.dcm").write_bytes(b"\0" * 400)
     with pytest.raises(UserError, match="cannot be read as DICOM"):
         load_radiograph(tmp_path / "x.dcm")
+
+
+@pytest.mark.parametrize("spacing", [0.1, [0, 0], [0.1, 0.2, 0.3]])
+def test_a_dicom_whose_spacing_makes_no_sense_has_none(tmp_path: Path, spacing: Any) -> None:
+    assert load_radiograph(dicom(tmp_path / "a.dcm", GRAY, PixelSpacing=spacing)).spacing is None
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_tiff_whose_white_is_zero_is_turned_over(tmp_path: Path, kind: type) -> None:
+    pixels = GRAY.astype(kind)
+    saved(tmp_path / "a.tif", pixels)
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    assert content[:2] == b"II"
+    entry = content.index((262).to_bytes(2, "little") + (3).to_bytes(2, "little"))
+    content[entry + 8 : entry + 10] = bytes(2)
+    (tmp_path / "b.tif").write_bytes(content)
+    turned = load_radiograph(tmp_path / "b.tif").pixels.astype(int)
+    np.testing.assert_array_equal(np.ptp(turned + pixels), 0)

@@ -121,3 +121,8 @@ def test_pack_and_unpack(masks: npt.NDArray[np.uint8]) -> None:
 def test_pack_refuses_another_number_of_bones() -> None:
     with pytest.raises(UserError, match=r"\(29, height, width\), not \(28, 4, 4\)"):
         pack(np.zeros((28, 4, 4)))
+
+
+def test_a_point_grows_however_often_it_is_said() -> None:
+    point = np.array([[5.0, 7.0]])
+    np.testing.assert_array_equal(grow(np.repeat(point, 4, axis=0)), grow(point))

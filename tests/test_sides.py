@@ -92,3 +92,10 @@ def test_a_picture_of_no_hand_has_no_side() -> None:
     disc = np.zeros((300, 300), np.uint8)
     cv2.circle(disc, (150, 150), 80, 200, -1)
     assert detect_side(disc) is None
+
+
+def test_a_stub_of_the_forearm_tells_no_tilt() -> None:
+    polygons = right_hand(10).polygons
+    stub = {"Radius": [bar((90, 215), (90, 200), 20)]}
+    assert wrist_tilt(Labels(polygons | stub)) == pytest.approx(10, abs=0.01)  # by the ulna
+    assert wrist_tilt(Labels({k: v for k, v in (polygons | stub).items() if k != "Ulna"})) is None

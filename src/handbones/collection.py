@@ -16,7 +16,15 @@ from handbones.errors import UserError
 from handbones.files import explain
 from handbones.labels import Labels, load_labels, read_labels
 from handbones.metadata import UNKNOWN, Metadata, read_metadata, write_metadata
-from handbones.radiograph import FORMATS, PICTURE_SUFFIXES, Radiograph, load_radiograph, picture_size, quick_check
+from handbones.radiograph import (
+    FORMATS,
+    PICTURE_SUFFIXES,
+    Radiograph,
+    is_dicom,
+    load_radiograph,
+    picture_size,
+    quick_check,
+)
 from handbones.sides import Side, detect_side, side_from_labels, side_from_name, wrist_tilt
 
 __all__ = [
@@ -222,7 +230,9 @@ def _files(folder: Path, suffixes: frozenset[str]) -> dict[tuple[str, str], list
         for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
             folders[:] = [name for name in folders if not name.startswith((".", "__"))]
             for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
-                if path.suffix.lower() in suffixes:
+                if path.suffix.lower() in suffixes or (
+                    not path.suffix and suffixes == PICTURE_SUFFIXES and is_dicom(path)
+                ):
                     key = path.parent.relative_to(folder).as_posix(), path.stem
                     found.setdefault(key, []).append(path)
     return found

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from handbones.errors import UserError
 
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)  # it can only be read by setting it, for all threads: once, before there are any
+
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space or choose another place",
     errno.EDQUOT: "the disk quota is used up: free some space or choose another place",
@@ -55,7 +58,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise explain(error, path, "write") from error
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(path)
     except OSError as error:
         raise explain(error, path, "write") from error
@@ -73,9 +76,3 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write bytes atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

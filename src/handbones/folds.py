@@ -32,10 +32,12 @@ def folds(
     if k < 2:
         raise UsageError(f"the number of folds must be at least 2, not {k}")
     if len(np.unique(people)) < k:
-        raise UserError(f"{k} folds need at least {k} people, here are {len(np.unique(people))}: use fewer folds")
+        raise UserError(
+            f"{k} folds need at least {k} people, here are {len(np.unique(people))}: use fewer (data.folds)"
+        )
     strata = np.array(_strata(cases, stratify))
     if stratify != "none" and np.unique(strata, return_counts=True)[1].max() < k:
-        raise UserError(f"too few cases to spread them by {stratify} over {k} folds: use fewer folds")
+        raise UserError(f"too few cases to spread them by {stratify} over {k} folds: use fewer (data.folds)")
     chance = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
     splitter = GroupKFold(k) if stratify == "none" else chance
     with warnings.catch_warnings():

@@ -37,6 +37,9 @@ __all__ = [
 Size = tuple[int, int]
 """Height and width in pixels."""
 
+_MOST_LINES = 5
+"""Of the faults of a file that an error lists."""
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -71,11 +74,13 @@ class Labels:
 def load_labels(path: str | os.PathLike[str], size: Size | None = None) -> Labels:
     """Read a label file. With the `size` of the radiograph, points must lie in it.
 
-    Raises `UserError`, one line for each fault: not readable, not JSON, unknown label, fewer than 3 points, outside.
+    Raises `UserError`, a line for each of the first faults: not readable, not JSON, unknown label, fewer than 3 points,
+    outside.
     """
     labels, faults = read_labels(path, size)
     if faults:
-        raise UserError("\n".join(f"{path}: {fault}" for fault in faults))
+        more = [f"and {len(faults) - _MOST_LINES} more"] if len(faults) > _MOST_LINES else []
+        raise UserError("\n".join(f"{path}: {fault}" for fault in [*faults[:_MOST_LINES], *more]))
     return labels
 
 

@@ -136,12 +136,17 @@ def _columns(names: Sequence[str]) -> dict[str, int]:
     columns = {"id": names.index("id")}
     for field, known in _NAMES.items():
         for i, name in enumerate(names):
-            if i not in columns.values() and any(word in name for word in known):
+            if i not in columns.values() and any(_begins(word, name) for word in known):
                 columns.setdefault(field, i)
     blank = [i for i, name in enumerate(names) if not name and i > max(columns.values())]
     if blank:
         columns.setdefault("remark", blank[0])
     return columns
+
+
+def _begins(word: str, name: str) -> bool:
+    """Whether a column has a word in its name, in English not inside another: `image` is no age."""
+    return re.search(rf"(?<![a-z]){re.escape(word)}", name) is not None
 
 
 def _text(cell: Any) -> str:

@@ -1,10 +1,11 @@
 """Pixels in: PNG, JPEG, TIFF, BMP, WebP and DICOM become one gray picture each, decoded once."""
 
+import math
 import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ FORMATS = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 _JPEG_HEAD, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_PHOTOMETRIC = 262
+"""The tag of a TIFF that tells which end of its values is white."""
 _TAIL_BYTES = 1024  # some programs write a few bytes after the end mark
 _LARGE_BYTES = 2**18
 """From here on a quicker way to decode PNGs is worth the moment that it takes to load."""
@@ -93,6 +96,8 @@ def load_radiograph(path: str | os.PathLike[str], content: bytes | None = None) 
         raise UserError(f"{path}: cannot be decoded: {error.err}") from error
     if pixels is None:
         raise UserError(f"{path}: {_not_a_picture(content)}")
+    if pixels.dtype == np.uint16 and _is_white_zero(content):
+        pixels = pixels.max() - pixels  # as OpenCV does by itself with 8 bits
     return Radiograph(_unsigned(pixels), None, path)
 
 
@@ -103,6 +108,12 @@ def quick_check(path: str | os.PathLike[str]) -> str | None:
     except OSError as error:
         return str(explain(error, path, "read")).removeprefix(f"{path}: ")
     return None if _is_dicom(Path(path), head) else _fault(head, tail)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM does, whatever its name. Raises `OSError`."""
+    with path.open("rb") as file:
+        return _is_dicom(path, file.read(_TAIL_BYTES))
 
 
 def picture_size(path: str | os.PathLike[str]) -> Size:
@@ -147,6 +158,18 @@ def _not_a_picture(head: bytes) -> str:
     return f"cannot be read as a picture: {kind}"
 
 
+def _is_white_zero(content: bytes) -> bool:
+    """Whether a file is a TIFF whose first picture has its brightest values at zero."""
+    order: Literal["little", "big"] = "little" if content[:2] == b"II" else "big"
+    if content[:4] not in (b"II*\0", b"MM\0*"):
+        return False
+    start = int.from_bytes(content[4:8], order)
+    count = int.from_bytes(content[start : start + 2], order)
+    entries = (content[start + 2 + 12 * i : start + 14 + 12 * i] for i in range(count))
+    values = {int.from_bytes(entry[:2], order): int.from_bytes(entry[8:10], order) for entry in entries}
+    return values.get(_PHOTOMETRIC) == 0
+
+
 def _is_dicom(path: Path, head: bytes) -> bool:
     return head[128:132] == b"DICM" or (path.suffix.lower() in (".dcm", ".dicom") and bool(head))
 
@@ -176,15 +199,28 @@ def _load_dicom(path: Path, content: bytes) -> Radiograph:
             values = apply_rescale(values, dataset)
     except Exception as error:  # broken pixel data, or a compression that no installed plugin reads
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot decode the DICOM pixels: {reason}; save it uncompressed") from error
+        raise UserError(
+            f"{path}: cannot decode the DICOM pixels: {reason}; copy it again, or save it uncompressed"
+        ) from error
     if values.ndim == 3 and values.shape[2] == 3:
         values = cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)
     if values.ndim != 2:
         raise UserError(f"{path}: a DICOM of several frames: save the frame that you want as a file of its own")
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         values = values.max() - values
-    spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
-    return Radiograph(_unsigned(values), (float(spacing[0]), float(spacing[1])) if spacing else None, path)
+    return Radiograph(_unsigned(values), _spacing(dataset), path)
+
+
+def _spacing(dataset: Any) -> tuple[float, float] | None:
+    """Millimetres per row and per column; None where the file has no two sound numbers for them."""
+    for name in ("PixelSpacing", "ImagerPixelSpacing"):
+        try:
+            row, column = (float(value) for value in dataset.get(name) or ())
+        except (TypeError, ValueError):
+            continue
+        if 0 < row < math.inf and 0 < column < math.inf:
+            return row, column
+    return None
 
 
 def _unsigned(values: npt.NDArray[Any]) -> Pixels:

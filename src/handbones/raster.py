@@ -148,9 +148,10 @@ def grow(polygon: Points, by: float = 0.5) -> Points:
     map of the vertices, a mask at another size without half a pixel of bias. The result winds twice around a few
     spots at concave corners, which `rasterise` is made for.
     """
-    polygon = polygon[np.any(polygon != _previous(polygon), axis=1)] if len(polygon) > 1 else polygon
-    if len(polygon) < 2:
-        return polygon + by * _DIAMOND
+    distinct = polygon[np.any(polygon != _previous(polygon), axis=1)]
+    if len(distinct) < 2:  # one point, perhaps several times
+        return polygon[:1] + by * _DIAMOND
+    polygon = distinct
     after = _next(polygon) - polygon  # the edge that leaves each vertex
     outward = 1 if signed_area(polygon) >= 0 else -1
     normal_x, normal_y = outward * after[:, 1], -outward * after[:, 0]

@@ -21,6 +21,10 @@ _LONG_FROM = 0.75
 _WIDEST_DEGREES = 105
 """No thumb lies farther from the direction of the fingers; the forearm does."""
 _LEAST_DIFFERENCE_DEGREES = 3
+_SLENDER = 1.2
+"""A bone whose area spreads so many times as far along its axis as across it tells a direction."""
+_AHEAD = 0.5
+"""Cosine between the forearm and the direction to the hand, at least: no wrist is bent so far."""
 
 Vector = npt.NDArray[np.float64]
 
@@ -129,16 +133,21 @@ class Wrist:
 
 
 def wrist_of(labels: Labels) -> Wrist | None:
-    """None where the middle metacarpal, the forearm or the fingers that tell the side are missing."""
+    """None where the middle metacarpal, the forearm or the fingers that tell the side are missing.
+
+    A stub of radius or ulna that is wider than long, or hardly longer, does not tell where the forearm points.
+    """
     metacarpal = centre_of(labels, "finger-11")
     across = _across(labels)
     bones = [bone for bone in ("Radius", "Ulna") if bone in labels.polygons]
     if metacarpal is None or across is None or not bones:
         return None
     forearm = np.zeros(2)
-    for bone in bones:
-        towards_hand = metacarpal - _centroid(_largest(labels, bone))
-        forearm += _axis(_largest(labels, bone), towards_hand)
+    for outline in (_largest(labels, bone) for bone in bones):
+        to_hand = metacarpal - _centroid(outline)
+        axis = _axis(outline, to_hand)
+        if _slenderness(outline) >= _SLENDER and axis @ to_hand >= _AHEAD * np.hypot(*to_hand):
+            forearm += axis
     length = float(np.hypot(*forearm))
     if length < 1e-9:
         return None
@@ -197,10 +206,20 @@ def _centroid(polygon: npt.NDArray[np.float32]) -> Vector:
 
 def _axis(polygon: npt.NDArray[np.float32], towards: Vector) -> Vector:
     """Unit vector along the greatest extent of the area of a polygon, the way round that points `towards`."""
-    moments = cv2.moments(polygon)
-    spread = np.array([[moments["mu20"], moments["mu11"]], [moments["mu11"], moments["mu02"]]])
-    axis: Vector = np.linalg.eigh(spread)[1][:, 1]
+    axis: Vector = np.linalg.eigh(_spread(polygon))[1][:, 1]
     return axis if axis @ towards >= 0 else -axis
+
+
+def _slenderness(polygon: npt.NDArray[np.float32]) -> float:
+    """How many times as far the area of a polygon spreads along its axis as across it."""
+    across, along = np.linalg.eigvalsh(_spread(polygon))
+    return float(np.sqrt(along / max(across, 1e-9)))
+
+
+def _spread(polygon: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Central second moments (2, 2) of the area of a polygon."""
+    moments = cv2.moments(polygon)
+    return np.array([[moments["mu20"], moments["mu11"]], [moments["mu11"], moments["mu02"]]])
 
 
 def _cross(a: Vector, b: Vector) -> float:

@@ -69,7 +69,12 @@ def test_two_processes_write_what_one_writes(bundle: Path, drawn: Path, tmp_path
     [
         (["predict", "x.png", "--also", "gif"], "--also gif: must be of indexed, masks, coco"),
         (["predict", "x.png", "--scales", "big"], "--scales big: write numbers"),
-        (["predict", "x.png", "--threshold", "nothing.json"], "nothing.json: cannot read the thresholds"),
+        (["predict", "x.png", "--threshold", "nothing.json"], "nothing.json: neither a number nor a JSON file"),
+        (["measure", "x", "--flip"], "--flip: tells a model how to look: give --bundle"),
+        (["show", "x.png"], "x.png: cannot read: no such file"),
+        (["predict", "x.png", "--size", "20000"], "--size 20000: must be from 32 to 8192"),
+        (["show", "x.png", "--hand", "find"], "--hand: tells a model how to look: give --bundle"),
+        (["ensemble", "a.csv", "b.csv", "--weights", "1,2"], "--weights: counts with --vote weighted alone"),
         (["ensemble", "a.csv"], "name at least two submissions"),
         (["ensemble", "a.csv", "b.csv", "--size", "big"], "--size big: write height and width"),
         (["submission", "mend", "a.csv"], "submission mend: there is only"),

@@ -122,3 +122,11 @@ def test_nothing_stays_nothing_and_unknown_steps_are_told() -> None:
     assert cleaned(empty, check_steps(list(STEPS))) == empty
     with pytest.raises(UsageError, match="--clean polish"):
         check_steps(["polish"])
+
+
+def test_a_bone_of_specks_alone_keeps_the_largest() -> None:
+    masks = np.zeros((29, 256, 256), np.uint8)
+    masks[4, 2:200:4, 2:200:8] = 1
+    masks[4, 3, 2] = 1
+    kept = cleaned(of_masks(masks), ["specks", "holes"]).masks()[4]
+    assert kept.sum() == 2 and kept[2:4, 2].all()

@@ -122,7 +122,7 @@ def test_a_threshold_for_each_bone() -> None:
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan"), [0.5, 0.5]])
 def test_a_threshold_that_cannot_be(threshold: float | list[float]) -> None:
-    with pytest.raises(UsageError, match="threshold must be one number from 0 to 1, or 29 of them"):
+    with pytest.raises(UsageError, match=r"--threshold .*: must be one number from 0 to 1, or 29 of them"):
         logits_to_rle(np.zeros((29, 4, 4), np.float32), 8, 8, threshold)
 
 

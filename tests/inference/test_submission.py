@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,3 +159,24 @@ def test_shards_cover_all_in_order_and_merge_when_all_are_there(tmp_path: Path) 
         with pytest.raises(UsageError, match="torchrun"):
             Shard.of(environment)
     assert Shard.of({}) == Shard(0, 1)
+
+
+def test_resuming_takes_long_rows_and_finished_files(tmp_path: Path) -> None:
+    path, rows = tmp_path / "x.csv", [" ".join(f"{i} 1" for i in range(1, 60_000, 2)), *[""] * 28]
+    with SubmissionWriter(path, keep=True) as writer:
+        writer.write("a.png", rows)
+    for _ in range(2):
+        with SubmissionWriter(path, keep=True, resume=True) as writer:
+            assert writer.done == ["a.png"]
+        assert next(read_rows(path)).rle == rows[0] and not writer.part.exists()
+
+
+def test_a_folder_is_no_submission(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="it is a folder"), SubmissionWriter(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(("flag", "given"), [("--weights", {"numbers": [1, 2]}), ("--scores", {"scores": [{}, {}]})])
+def test_weights_without_their_vote(flag: str, given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=flag):
+        weights_of("hard", 2, **given)

@@ -1,5 +1,6 @@
 """Files are exactly in their formats, and whole or not there; the overlay shows what it should."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -130,3 +131,10 @@ def test_a_mask_for_every_bone_that_was_found(tmp_path: Path) -> None:
     assert {path.stem for path in (tmp_path / "x").iterdir()} == set(found.bones)
     mask = cv2.imread(str(tmp_path / "x" / "finger-3.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(mask, found.masks()[2] * 255)
+
+
+def test_masks_of_an_earlier_answer_go(tmp_path: Path) -> None:
+    found = segmentation()
+    write_bone_masks(tmp_path, found)
+    write_bone_masks(tmp_path, replace(found, bones={}))
+    assert not list(tmp_path.iterdir())

@@ -1,17 +1,24 @@
 """The report of an evaluation: distances, intervals, and figures that agree with the Dice alone."""
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from handbones.cli import run
-from handbones.collection import open_collection
+from handbones.collection import Case, open_collection
+from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter
 from handbones.insight.evaluation import evaluate
+from handbones.insight.report import examine, write_report
 from handbones.insight.report.comparison import paired_bootstrap
 from handbones.insight.report.surfaces import border, surface_distances
+from handbones.labels import Labels, save_labels
+from handbones.radiograph import Radiograph
+from hands import write_hands
 
 
 def square(left: int, top: int, side: int) -> np.ndarray:
@@ -66,11 +73,38 @@ def test_report_agrees_with_evaluation(bundle: Path, drawn: Path, tmp_path: Path
     rows = list(csv.DictReader((tmp_path / "surfaces.csv").open(encoding="utf-8")))
     np.testing.assert_allclose([float(row["dice"]) for row in rows], expected.dice.ravel(), atol=1e-5)
     compared = list(csv.DictReader((tmp_path / "comparison.csv").open(encoding="utf-8")))
-    assert {(row["difference"], row["low"], row["high"]) for row in compared} == {("0", "0", "0")}
+    assert {(row["difference"], row["low"], row["high"]) for row in compared} == {("0", "", "")}  # of three people
     thresholds = list(csv.DictReader((tmp_path / "thresholds.csv").open(encoding="utf-8")))
     half = next(row for row in thresholds if row["threshold"] == "0.5")
     assert float(half["mean_dice"]) == pytest.approx(expected.mean, rel=0.2)  # on cells, which are not the pixels
     code = (tmp_path / "report.html").read_text(encoding="utf-8")
     titles = ("Overview", "Against another model", "Bones", "Best and worst", "Confusion", "Probabilities")
     assert all(f"<h2>{title}</h2>" in code for title in titles)
-    assert "these pictures do not tell which of the two is better" in code
+    assert "Fewer than 5 people: too few to tell" in code
+
+
+def test_few_people_give_no_interval() -> None:
+    low, high = paired_bootstrap(np.array([[0.01], [-0.002]]), np.array(["a", "a"]))
+    assert np.isnan([low, high]).all()
+
+
+class Blind:
+    """Finds no hand."""
+
+    def answer_many(self, cases: list[Case]) -> Iterator[tuple[Radiograph, list[Any]]]:
+        return ((case.load()[0], []) for case in cases)
+
+    def conclude(self, radiograph: Radiograph, _: list[Any]) -> Segmentation:
+        return Segmentation(radiograph.height, radiograph.width, {}, "no hand was found")
+
+
+def test_report_of_nothing_found_and_of_labels_without_bones(tmp_path: Path) -> None:
+    data = write_hands(tmp_path / "data", people=2)
+    cases = open_collection(data).labelled
+    save_labels(Labels({}), str(cases[0].labels))
+    examined = examine(Blind(), cases)  # type: ignore[arg-type]
+    write_report(tmp_path, examined, "blind")
+    thresholds = list(csv.DictReader((tmp_path / "thresholds.csv").open(encoding="utf-8")))
+    # Nothing is right but where there is nothing.
+    assert float(thresholds[0]["mean_dice"]) == pytest.approx(1 / len(cases), rel=1e-4)
+    assert run(["eda", str(data), "--out", str(tmp_path)]) == 0

@@ -62,3 +62,12 @@ def test_impossible_requests_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="a file of that name exists"):
         synth(tmp_path / "file", 4, seed=0)
+
+
+def test_a_collection_is_not_mixed_with_another(tmp_path: Path) -> None:
+    synth(tmp_path, 1, seed=0, size=64, workers=1)
+    with pytest.raises(UserError, match="holds a collection already"):
+        synth(tmp_path, 1, seed=1, size=64, workers=1)
+    with pytest.raises(UsageError, match="--seed -1"):
+        synth(tmp_path / "other", 1, seed=-1)
+    assert not (tmp_path / "other").exists()

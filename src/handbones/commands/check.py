@@ -8,6 +8,7 @@ import typer
 
 from handbones.anatomy import BONES
 from handbones.collection import Case, Collection, open_collection, side_of
+from handbones.commands.console import counted
 from handbones.errors import UserError
 from handbones.folds import BENT_DEGREES
 from handbones.labels import Labels, load_labels
@@ -35,10 +36,8 @@ def check(
     for name, text in lines.items():
         print(f"{name:9} {text}")
     if collection.problems:
-        count = len(collection.problems)
-        raise UserError(
-            f"{data}: {count} {'problem' if count == 1 else 'problems'}, listed above: mend or remove the files"
-        )
+        count = counted(len(collection.problems), "problem")
+        raise UserError(f"{data}: {count}, listed above: mend or remove the files")
 
 
 def _splits(collection: Collection) -> str:

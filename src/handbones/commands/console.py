@@ -31,6 +31,11 @@ def need_torch() -> None:
         raise UserError(f"training needs {', '.join(missing)}: pip install 'handbones[train]'")
 
 
+def counted(number: int, what: str) -> str:
+    """As `1 picture` or `2 pictures`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 @contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on standard error that counts up to `total`; in a pipe, a line at each tenth. Yields what moves it on."""

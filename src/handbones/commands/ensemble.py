@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from handbones.anatomy import BONES
+from handbones.commands.console import counted
 from handbones.commands.looking import numbers, picture_shape
 from handbones.errors import UsageError, UserError
 from handbones.files import explain
@@ -49,7 +50,7 @@ def ensemble(
                 )
             writer.write(name, list(by_label.values()))
             count += 1
-    print(f"{out}: {count} pictures from {len(submissions)} submissions")
+    print(f"{out}: {counted(count, 'picture')} from {len(submissions)} submissions")
 
 
 def _scores_of(path: Path) -> Mapping[str, float]:

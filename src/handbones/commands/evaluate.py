@@ -30,7 +30,8 @@ def evaluate(
         bool, typer.Option("--report", help="Also write report.html: spread, distances, errors, calibration; and CSVs.")
     ] = False,
     against: Annotated[
-        list[Path] | None, typer.Option(metavar="BUNDLE", help="Another model to compare with, in the report.")
+        list[Path] | None,
+        typer.Option(metavar="BUNDLE", help="Another model to compare with, in the report. --weights are not for it."),
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
 ) -> None:
@@ -44,7 +45,7 @@ def evaluate(
     else:
         with counting("pictures", len(cases)) as progress:
             evaluation = measure(segmenter, cases, seen=lambda *_: progress(1))
-    evaluation.write(out)
+        evaluation.write(out)
     show(evaluation)
     print(f"written: {', '.join(str(path) for path in (out / 'dice.csv', out / 'summary.json', *more))}")
 
@@ -60,7 +61,7 @@ def _reported(
     """The evaluation, and what was written of the report."""
     from handbones.insight.report import examine, write_report  # noqa: PLC0415 loads matplotlib
 
-    other = opener(against) if against else None  # before the work, for its mistakes
+    other = opener(against, weights="") if against else None  # before the work, for its mistakes
     with counting("pictures", len(cases)) as progress:
         examined = examine(segmenter, cases, seen=progress)
     second = None
@@ -70,6 +71,7 @@ def _reported(
     names = _name(bundle), _name(against or [])
     if names[0] == names[1]:
         names = str(bundle[0]), str((against or bundle)[0])
+    examined.evaluation.write(out)  # before the pictures, which may fail
     return examined.evaluation, write_report(out, examined, names[0], against=second, other=names[1])
 
 

@@ -77,7 +77,8 @@ def open_segmenter(
     )
 
 
-Opener = Callable[[Sequence[Path | None]], "Segmenter"]
+Opener = partial["Segmenter"]
+"""`open_segmenter` with the options that were given; it wants the bundles."""
 
 
 def looking(command: Callable[..., None]) -> Callable[..., None]:
@@ -93,6 +94,13 @@ def looking(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = Signature([*own, *shared])  # type: ignore[attr-defined] # which Typer reads
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *shared)}
     return run
+
+
+def without_model(opener: Opener) -> None:
+    """Raises `UsageError` where an option is given that means nothing without a model."""
+    for name, parameter in signature(open_segmenter).parameters.items():
+        if opener.keywords.get(name, parameter.default) != parameter.default:
+            raise UsageError(f"--{name.replace('_', '-')}: tells a model how to look: give --bundle, too")
 
 
 def numbers(text: str, flag: str) -> tuple[float, ...]:
@@ -127,12 +135,18 @@ def thresholds(text: str | None) -> float | list[float] | None:
     except ValueError:
         pass
     path = Path(text)
+    if not path.exists():
+        raise UsageError(f"--threshold {text}: neither a number nor a JSON file that is there")
     try:
         by_label = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise explain(error, path, "read the thresholds") from None
     except ValueError:
         by_label = None
-    if not isinstance(by_label, dict) or set(by_label) != set(BONES):
+    if not isinstance(by_label, dict) or set(by_label) != set(BONES) or not all(map(_is_number, by_label.values())):
         raise UsageError(f"--threshold {text}: not a number, nor a JSON file with a number for each of the 29 labels")
     return [float(by_label[label]) for label in BONES]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)

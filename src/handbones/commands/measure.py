@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handbones.collection import Case, open_collection
-from handbones.commands.console import counting
-from handbones.commands.looking import Opener, looking
+from handbones.commands.console import counted, counting
+from handbones.commands.looking import Opener, looking, without_model
 from handbones.errors import UserError
 from handbones.files import make_folder
+from handbones.labels import Labels
 
 if TYPE_CHECKING:
     from handbones.insight.measure import Tables
@@ -29,6 +30,8 @@ def measure(
     """Measure every bone: pixels, and millimetres where the file tells the spacing."""
     from handbones.insight.measure import Tables  # noqa: PLC0415 loads numba
 
+    if not bundle:
+        without_model(opener)
     make_folder(out)
     collection = open_collection(data, strict=not skip_bad)
     cases = collection.cases if bundle else collection.labelled
@@ -37,18 +40,22 @@ def measure(
     tables = Tables()
     with counting("pictures", len(cases)) as progress:
         if bundle:
-            found = opener(bundle).segment_with(cases)
-            for case, (radiograph, segmentation) in zip(cases, found, strict=True):
-                shape = segmentation.height, segmentation.width
-                tables.add(case.person, case.name, "model", segmentation.labels(), shape, radiograph.spacing)
+            found = opener(bundle).segment_hands(cases)
+            for case, (radiograph, hands) in zip(cases, found, strict=True):
+                shape = radiograph.height, radiograph.width
+                for number, hand in enumerate(hands, 1):
+                    tables.add(case.person, case.name, "model", number, hand.labels(), shape, radiograph.spacing)
+                if not hands:
+                    tables.add(case.person, case.name, "model", 0, Labels({}), shape, radiograph.spacing)
                 progress(1)
         else:
             for case in cases:
                 _add_labels(tables, case)
                 progress(1)
     written = tables.write(out)
-    spaced = sum(1 for row in tables.pictures[1:] if row[-1] != "")
-    print(f"{len(cases)} pictures, {spaced} with a spacing in millimetres")
+    spaced = sum(1 for row in tables.hands[1:] if row[-1] != "")
+    rows = counted(len(tables.hands) - 1, "row")
+    print(f"{counted(len(cases), 'picture')}, {rows} of hands, {spaced} with a spacing in millimetres")
     print(f"written: {', '.join(str(path) for path in written)}")
 
 
@@ -56,4 +63,4 @@ def _add_labels(tables: "Tables", case: Case) -> None:
     radiograph, labels = case.load()
     assert labels is not None
     shape = radiograph.height, radiograph.width
-    tables.add(case.person, case.name, "labels", labels, shape, radiograph.spacing)
+    tables.add(case.person, case.name, "labels", 1, labels, shape, radiograph.spacing)

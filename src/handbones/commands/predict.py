@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handbones.collection import Case, open_collection
-from handbones.commands.console import counting
+from handbones.commands.console import counted, counting
 from handbones.commands.looking import Opener, looking
 from handbones.errors import UsageError, UserError
 from handbones.files import make_folder, write_text
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from handbones.inference.segmentation import Segmentation
     from handbones.radiograph import Radiograph
 
-_MORE = ("indexed", "masks", "coco")
+_MORE = {"indexed": "indexed", "masks": "masks", "coco": "coco.json"}
+"""What may be written beside, and where."""
 _SLACK_S = 60.0
 """Processes of one run may start this long after each other."""
 
@@ -71,7 +72,8 @@ def predict(
         write_text(out / "coco.json", coco.to_json())
     for line in empty:
         print(line)
-    print(f"{len(cases)} pictures: {out / 'submission.csv'}, {out / 'labels'}" + (f", {out / 'overlays'}" * overlays))
+    written = ["submission.csv", "labels", *["overlays"] * overlays, *(_MORE[kind] for kind in _MORE if kind in more)]
+    print(f"{counted(len(cases), 'picture')}: {', '.join(str(out / name) for name in written)}")
 
 
 def pictures_of(inputs: Iterable[Path], *, skip_bad: bool = False) -> list[Case]:

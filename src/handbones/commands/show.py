@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from handbones.commands.looking import Opener, looking
+from handbones.commands.looking import Opener, looking, without_model
 from handbones.errors import UsageError, UserError
 from handbones.files import atomic_path
-from handbones.labels import Labels, load_labels
+from handbones.labels import Labels, Size, load_labels
+from handbones.radiograph import picture_size
 
 _FORMATS = (".png", ".pdf", ".svg", ".jpg", ".tif")
 _LABELS_OF = {"DCM": "outputs_json", "images": "labels"}
@@ -20,19 +21,26 @@ def show(
     case: Annotated[Path, typer.Argument(help="A picture; its labels are found where a collection has them.")],
     *,
     opener: Opener,
-    out: Annotated[Path | None, typer.Option(help="File to write, .png, .pdf or .svg; CASE-bones.png here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help=f"File to write, {', '.join(_FORMATS)}; CASE-bones.png here.")
+    ] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Labels to draw, a JSON file.")] = None,
     bundle: Annotated[list[Path] | None, typer.Option(help="Also draw what this model finds, dashed.")] = None,
     way: Annotated[str, typer.Option(help="outlines, fills or both.")] = "both",
     names: Annotated[bool, typer.Option(help="Write the names of the bones beside them.")] = False,
     legend: Annotated[bool, typer.Option(help="List the bones, with their Dice if a model is compared.")] = True,
-    dpi: Annotated[int, typer.Option(help="Points an inch of a .png; the picture is 7.5 inches high.", min=50)] = 300,
+    dpi: Annotated[
+        int, typer.Option(help="Points an inch of a .png; the picture is 7.5 inches high.", min=50, max=1200)
+    ] = 300,
 ) -> None:
     """Draw a radiograph with its labels, what a model finds, or both, at print quality."""
+    if not bundle:
+        without_model(opener)
     target = out or Path(f"{case.stem}-bones.png")
     if target.suffix.lower() not in _FORMATS:
         raise UsageError(f"--out {target}: must end in one of {', '.join(_FORMATS)}")
-    drawn = load_labels(labels) if labels else labels_of(case)
+    size = picture_size(case)
+    drawn = load_labels(labels, size) if labels else labels_of(case, size)
     if drawn is None and not bundle:
         raise UserError(f"{case}: no labels found: give --labels FILE, or --bundle for what a model finds")
     from handbones.insight.portrait import show as portray  # noqa: PLC0415 loads matplotlib
@@ -44,11 +52,11 @@ def show(
     print(f"written: {target}")
 
 
-def labels_of(picture: Path) -> Labels | None:
-    """The labels of a picture: where the layout of its collection has them, or beside it; None if there are none."""
+def labels_of(picture: Path, size: Size) -> Labels | None:
+    """The labels of a picture of `size`, where its collection has them or beside it; None if there are none."""
     places = [picture.with_suffix(".json")]
     for folder in picture.absolute().parents:
         if folder.name in _LABELS_OF:
             inside = picture.absolute().relative_to(folder).with_suffix(".json")
             places.insert(0, folder.parent / _LABELS_OF[folder.name] / inside)
-    return next((load_labels(path) for path in places if path.is_file()), None)
+    return next((load_labels(path, size) for path in places if path.is_file()), None)

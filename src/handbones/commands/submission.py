@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from handbones.collection import open_collection
+from handbones.commands.console import counted
 from handbones.commands.looking import picture_shape
 from handbones.errors import UsageError, UserError
 
@@ -36,4 +37,4 @@ def submission(
     rest = sum(1 for _ in problems)
     for line in shown:
         print(line)
-    raise UserError(f"{file}: {len(shown) + rest} problems" + f", {_SHOWN} of them above" * bool(rest))
+    raise UserError(f"{file}: {counted(len(shown) + rest, 'problem')}" + f", {_SHOWN} of them above" * bool(rest))

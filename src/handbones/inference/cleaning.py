@@ -30,11 +30,12 @@ def holes(segmentation: Segmentation) -> Segmentation:
 
 
 def specks(segmentation: Segmentation) -> Segmentation:
-    """Bones without pieces of less than a fiftieth of their area."""
+    """Bones without pieces of less than a fiftieth of their area; the largest stays."""
 
     def without(mask: Mask) -> Mask:
-        least = _SPECK * np.count_nonzero(mask)
-        return _union(piece for piece, _ in _pieces(mask) if np.count_nonzero(piece) >= least)
+        areas = [(piece, np.count_nonzero(piece)) for piece, _ in _pieces(mask)]
+        least = min(_SPECK * np.count_nonzero(mask), max(area for _, area in areas))
+        return _union(piece for piece, area in areas if area >= least)
 
     return _each(segmentation, without)
 

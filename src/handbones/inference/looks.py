@@ -35,11 +35,12 @@ class Looks:
     def __post_init__(self) -> None:
         for name, values in (("scales", self.scales), ("gammas", self.gammas)):
             if not values or not all(0.1 <= value <= 10 for value in values):
-                raise UsageError(f"--{name} {values}: needs numbers from 0.1 to 10")
+                given = ",".join(f"{value:g}" for value in values)
+                raise UsageError(f"--{name} {given}: needs numbers from 0.1 to 10")
         if self.tile is not None and (self.tile < 32 or self.tile % 32):
             raise UsageError(f"--tile {self.tile}: must be a multiple of 32 pixels")
-        if not 0 <= self.overlap < 1:
-            raise UsageError(f"--overlap {self.overlap}: must be from 0 to less than 1")
+        if not 0 <= self.overlap <= 0.9:
+            raise UsageError(f"--overlap {self.overlap}: must be from 0 to 0.9")
         if self.mean not in get_args(Mean):
             raise UsageError(f"--mean {self.mean}: must be one of {', '.join(get_args(Mean))}")
 

@@ -20,7 +20,7 @@ from handbones.inference.ensemble import Ensemble, Network, Scene
 from handbones.inference.frame import Gray, Logits
 from handbones.inference.hand import Hand, find_hands
 from handbones.inference.looks import Looks
-from handbones.inference.masks import Thresholds
+from handbones.inference.masks import Thresholds, thresholds_of
 from handbones.inference.search import LEAST, Sighting, search, wrist_of
 from handbones.inference.segmentation import NO_HAND, Segmentation
 from handbones.inference.view import Blend, Grid, Rectangle, View
@@ -38,6 +38,8 @@ HandPolicy = Literal["find", "whole"]
 Answer = tuple[Grid, Logits]
 """Logits (29, rows, columns) on a grid over a part of a picture."""
 
+_LARGEST = 8192
+"""Pixels along a side that a network may see; far more than any learns from, and all that memory holds."""
 _AHEAD = 4
 """Pictures that are read before their turn."""
 _CLEAR, _LEANING = 18.0, 20.0
@@ -74,8 +76,8 @@ class Segmenter:
         `clean`: steps of `cleaning.STEPS`, done in their order there; unless given, `fingers` where hands are found.
         Raises `UserError` and `UsageError`.
         """
-        if size is not None and size < 32:
-            raise UsageError(f"--size {size}: the network needs at least 32 pixels")
+        if size is not None and not 32 <= size <= _LARGEST:
+            raise UsageError(f"--size {size}: must be from 32 to {_LARGEST} pixels")
         if hand is not None and hand not in get_args(HandPolicy):
             raise UsageError(f"--hand {hand}: must be one of {', '.join(get_args(HandPolicy))}")
         if batch < 1:
@@ -94,6 +96,7 @@ class Segmenter:
                 f"{self.bundle.path}: sees wrists alone: name it with --wrist-bundle, beside another bundle"
             )
         self.threshold: Thresholds = recipe.validation.threshold if threshold is None else threshold
+        thresholds_of(self.threshold)  # for its mistakes
         self.batch = batch
         self.clean = check_steps((("fingers",) if self.hand == "find" else ()) if clean is None else clean)
         looks = looks or Looks()
@@ -123,6 +126,19 @@ class Segmenter:
         While the network runs, the next pictures are read and the masks of the last ones are drawn.
         """
         return in_background(lambda seen: (seen[0], self.conclude(*seen)), self.answer_many(pictures))
+
+    def segment_hands(self, pictures: Iterable[Subject]) -> Iterator[tuple[Radiograph, list[Segmentation]]]:
+        """Each picture with a segmentation for each hand that was found, from left to right.
+
+        Where the picture is seen as a whole (`hand` is `whole`), there is always one.
+        """
+
+        def apart(seen: tuple[Radiograph, list[Answer]]) -> tuple[Radiograph, list[Segmentation]]:
+            radiograph, answers = seen
+            from_left = sorted(answers, key=lambda answer: answer[0].window.left + answer[0].window.width / 2)
+            return radiograph, [self.conclude(radiograph, [answer]) for answer in from_left]
+
+        return in_background(apart, self.answer_many(pictures))
 
     def answer_many(self, pictures: Iterable[Subject]) -> Iterator[tuple[Radiograph, list[Answer]]]:
         """Each picture with what the networks say of it: one grid of logits, or one for each hand that was found."""

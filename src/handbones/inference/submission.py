@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -18,13 +19,14 @@ from handbones.rle import parse_runs
 COLUMNS = ("image_name", "class", "rle")
 _LONGEST = 2**31 - 1
 """Characters of a field: a bone of many specks has more than csv allows by itself."""
+csv.field_size_limit(_LONGEST)
 
 
 class SubmissionWriter:
     """A submission CSV written picture by picture; under its name only when all is well.
 
     Use it as a context manager. Until it is whole it is NAME.part; an exception inside deletes that, unless `keep`.
-    With `resume`, the pictures that such a part holds whole are kept, and listed in `done`.
+    With `resume`, the pictures that such a part, or the finished file, holds whole are kept, and listed in `done`.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, keep: bool = False, resume: bool = False) -> None:
@@ -37,7 +39,11 @@ class SubmissionWriter:
 
     def __enter__(self) -> "SubmissionWriter":
         make_folder(self.path.parent)
+        if self.path.is_dir():
+            raise UserError(f"{self.path}: cannot write: it is a folder: give the name of a file")
         try:
+            if self._resume and self.path.exists() and not self.part.exists():
+                shutil.copyfile(self.path, self.part)  # it was done already
             if self._resume and self.part.exists():
                 self.done, length = _whole_pictures(self.part)
                 os.truncate(self.part, length)
@@ -59,7 +65,10 @@ class SubmissionWriter:
     ) -> None:
         self._file.close()
         if kind is None:
-            self.part.replace(self.path)
+            try:
+                self.part.replace(self.path)
+            except OSError as problem:
+                raise explain(problem, self.path, "write") from problem
         elif not self._keep:
             self.part.unlink(missing_ok=True)
 
@@ -98,7 +107,6 @@ class Row(NamedTuple):
 
 def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
     """The rows of a submission, one after the other. Raises `UserError` where it is none."""
-    csv.field_size_limit(_LONGEST)
     try:
         with Path(path).open(encoding="utf-8", newline="") as file:
             reader = csv.reader(file)
@@ -112,7 +120,9 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
                 yield Row(*row)
     except OSError as error:
         raise explain(error, path, "read the submission") from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a submission: it is no text file: give a .csv") from None
+    except csv.Error as error:
         raise UserError(f"{path}: not a submission: {error}") from None
 
 

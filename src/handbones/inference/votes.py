@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +68,9 @@ def weights_of(
     `scores` holds the Dice of every bone of each submission's model; there a weight is how rarely that model errs,
     1 / (1 - Dice). Raises `UsageError` where something is missing.
     """
+    for flag, given, needed in (("--weights", numbers, "weighted"), ("--scores", scores, "per-bone")):
+        if given and kind in get_args(Vote) and kind != needed:
+            raise UsageError(f"{flag}: counts with --vote {needed} alone")
     if kind == "hard":
         return {bone: [1.0] * count for bone in BONES}
     if kind == "weighted":

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handbones.anatomy import ANATOMY
+from handbones.anatomy import ANATOMY, BONES
 from handbones.files import write_bytes
 from handbones.inference.overlay import draw_overlay
 from handbones.inference.segmentation import Segmentation
@@ -65,7 +65,12 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def write_bone_masks(folder: str | os.PathLike[str], segmentation: Segmentation) -> None:
-    """Write a PNG for each bone that was found, FOLDER/LABEL.png of the picture's size: 255 inside, 0 outside."""
+    """Write a PNG for each bone that was found, FOLDER/LABEL.png of the picture's size: 255 inside, 0 outside.
+
+    Those of other bones, from an earlier answer, go.
+    """
+    for label in set(BONES) - set(segmentation.bones):
+        (Path(folder) / f"{label}.png").unlink(missing_ok=True)
     for label, segment in segmentation.bones.items():
         picture = np.zeros((segmentation.height, segmentation.width), np.uint8)
         height, width = segment.mask.shape

@@ -134,23 +134,34 @@ def _ratios(lengths: dict[str, float], carpal_height: float) -> dict[str, float]
 
 
 class Tables:
-    """The CSVs of `handbones measure`: a row a bone, and a row a picture."""
+    """The CSVs of `handbones measure`: a row a bone, and a row a hand."""
 
     def __init__(self) -> None:
-        bones = ("person", "image", "source", "bone", "name", "whole", "degrees", "length_px", "width_px", "area_px")
-        pictures = ("person", "image", "source", *RATIOS, "carpal_height_px")
+        hand = ("person", "image", "source", "hand")
+        bones = (*hand, "bone", "name", "whole", "degrees", "length_px", "width_px", "area_px")
+        hands = (*hand, *RATIOS, "carpal_height_px")
         self.bones: list[Sequence[Any]] = [(*bones, "length_mm", "width_mm", "area_mm2")]
-        self.pictures: list[Sequence[Any]] = [(*pictures, "carpal_height_mm", "mm_per_row", "mm_per_column")]
+        self.hands: list[Sequence[Any]] = [(*hands, "carpal_height_mm", "mm_per_row", "mm_per_column")]
 
     def add(
-        self, person: str, image: str, source: str, labels: Labels, shape: tuple[int, int], spacing: Spacing | None
+        self,
+        person: str,
+        image: str,
+        source: str,
+        hand: int,
+        labels: Labels,
+        shape: tuple[int, int],
+        spacing: Spacing | None,
     ) -> None:
-        """Measure a picture of `shape` (height, width); `source` tells where its labels are from."""
+        """Measure a hand in a picture of `shape` (height, width).
+
+        `source` tells where its labels are from, `hand` which one it is, counted from the left; 0 where there is none.
+        """
         pixels = measure(labels, *shape)
         metres = measure(labels, *shape, spacing) if spacing else None
         names = {bone.label: bone.name for bone in ANATOMY}
         for index, bone in enumerate(pixels.bones):
-            row = [person, image, source, bone.label, names[bone.label], int(bone.whole), _short(bone.degrees)]
+            row = [person, image, source, hand, bone.label, names[bone.label], int(bone.whole), _short(bone.degrees)]
             row += [_short(value) for value in (bone.length, bone.width, bone.area)]
             other = metres.bones[index] if metres else None
             row += [_short(value) for value in (other.length, other.width, other.area)] if other else ["", "", ""]
@@ -158,12 +169,12 @@ class Tables:
         known = metres or pixels
         ratios = [_short(known.ratios[name]) for name in RATIOS]
         heights = [_short(pixels.carpal_height), _short(metres.carpal_height) if metres else ""]
-        self.pictures.append((person, image, source, *ratios, *heights, *(spacing or ("", ""))))
+        self.hands.append((person, image, source, hand, *ratios, *heights, *(spacing or ("", ""))))
 
     def write(self, folder: Path) -> list[Path]:
         """Write bones.csv and ratios.csv; returns their paths. Raises `UserError`."""
         paths = [folder / "bones.csv", folder / "ratios.csv"]
-        for path, rows in zip(paths, (self.bones, self.pictures), strict=True):
+        for path, rows in zip(paths, (self.bones, self.hands), strict=True):
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows(rows)
             write_text(path, text.getvalue())

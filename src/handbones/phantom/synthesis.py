@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from handbones.errors import UsageError
+from handbones.errors import UsageError, UserError
 from handbones.files import make_folder
 from handbones.metadata import Metadata, write_metadata
 from handbones.phantom.defects import plant, spotless
@@ -40,7 +40,7 @@ def synth(
     planted and listed in `defects.csv`; the others then show no foreign objects. With `labels_only`, they are mistakes
     in labels of the training alone, and pictures stay as they are. `progress` is called with 1 after each person. The
     same arguments give the same files. Raises `UsageError` for impossible numbers, `UserError` where
-    nothing can be written.
+    nothing can be written or a collection is already.
     """
     test = round(persons / 4) if test_persons is None else test_persons
     if persons < 1 or not 0 <= test <= persons:
@@ -49,6 +49,10 @@ def synth(
         raise UsageError(f"--size {size}: pictures can be 64 to 8192 pixels a side")
     if not 0 <= defects <= 0.5:
         raise UsageError(f"--defects {defects}: give a share of the pictures from 0 to 0.5")
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: must be 0 or more")
+    if any((Path(out) / split / "DCM").is_dir() for split in ("train", "test")):
+        raise UserError(f"{out}: holds a collection already, which another would mix with: choose another folder")
     if defects and not labels_only:
         settings, test_settings = spotless(settings), spotless(test_settings or settings)
     out = make_folder(out)

@@ -113,8 +113,9 @@ def _sizes_figure(share: Floats, length: Floats) -> "Figure":
         bone_axis(axes)
         axes.set_xlabel(name)
     first = figure.axes[0]
-    first.set_xscale("log")
-    first.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if not np.isnan(share).all():
+        first.set_xscale("log")
+        first.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     return figure
 
 

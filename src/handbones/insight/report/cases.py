@@ -56,8 +56,9 @@ def error_map(verdict: Verdict, size: int) -> Picture:
     radiograph = verdict.case.load()[0]
     assert verdict.case.labels is not None
     labels = load_labels(verdict.case.labels)
-    points = np.concatenate([polygon for polygons in labels.polygons.values() for polygon in polygons])
-    box = box_around(points, 0.02, 0.0, radiograph.height, radiograph.width)
+    corners = np.array([[0, 0], [radiograph.width - 1, radiograph.height - 1]])  # without bones, the whole picture
+    points = [polygon for polygons in labels.polygons.values() for polygon in polygons] or [corners]
+    box = box_around(np.concatenate(points), 0.02, 0.0, radiograph.height, radiograph.width)
     view = View(radiograph.to_uint8(), size, box)
     for mask, colour in zip(verdict.errors(), (MISSED, INVENTED), strict=True):
         scale = max(mask.shape) / max(radiograph.height, radiograph.width)

@@ -1,5 +1,6 @@
 """Two models on the same pictures: the difference, and how sure it is."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 _DRAWS = 4000
+_FEWEST_PEOPLE = 5
 
 
 def add_comparison(page: Page, one: Examination, two: Examination, names: tuple[str, str]) -> list[Table]:
@@ -43,7 +45,7 @@ def add_comparison(page: Page, one: Examination, two: Examination, names: tuple[
             f"Dice of {names[0]}": f"{rows[0][1]:.4f}",
             f"Dice of {names[1]}": f"{rows[0][2]:.4f}",
             "difference": f"{rows[0][3]:+.4f}",
-            "95 % interval": f"{low[0]:+.4f} to {high[0]:+.4f}",
+            "95 % interval": "too few people" if np.isnan(low[0]) else f"{low[0]:+.4f} to {high[0]:+.4f}",
         }
     )
     section.text(_verdict(names, float(low[0]), float(high[0])))
@@ -63,9 +65,13 @@ def paired_bootstrap(
 ) -> tuple[Floats, Floats]:
     """95 % percentile interval of the mean of each column of differences (pictures, k): two arrays (k,).
 
-    People, not pictures, are drawn with replacement, since the hands of one person are alike.
+    People, not pictures, are drawn with replacement, since the hands of one person are alike. NaN with fewer than five
+    people, whose draws are too much alike to tell of others.
     """
     names, member = np.unique(people, return_inverse=True)
+    if len(names) < _FEWEST_PEOPLE:
+        unknown = np.full(differences.shape[1], np.nan)
+        return unknown, unknown
     sums = np.zeros((len(names), differences.shape[1]))
     np.add.at(sums, member, differences)
     counts = np.bincount(member)
@@ -77,6 +83,8 @@ def paired_bootstrap(
 
 
 def _verdict(names: tuple[str, str], low: float, high: float) -> str:
+    if math.isnan(low):
+        return f"Fewer than {_FEWEST_PEOPLE} people: too few to tell a difference from chance."
     if low > 0:
         return f"{names[0]} is better; chance alone would hardly give such a difference."
     if high < 0:

@@ -49,8 +49,8 @@ class Verdict:
     """(3, 29) pixels of the labels, of the answer, of both."""
     taken: Counts
     """(29, 29) pixels that the answer gives to bone i wrongly, and that belong to bone j."""
-    curve: Counts
-    """(3, 13, 29) pixels of the logits' grid above each threshold: right, all; and of the labels, at no threshold."""
+    curve: Floats
+    """(3, 13, 29) pixels above each threshold, to a cell of the logits' grid: right, all; and those of the labels."""
     calibration: Floats
     """(3, 10) in steps of probability: number of pixels, sum of the probabilities, number that are bone."""
     side: Side | None
@@ -111,7 +111,7 @@ def _verdict(
     truth, answer = labels.masks(found.height, found.width), found.packed()
     common, pred, true = packed_counts(answer, truth)
     hd95, distance = _surfaces(answer, truth)
-    curve, calibration = _probabilities(labels, answers)
+    curve, calibration = _probabilities(labels, true, answers)
     tilt = wrist_tilt(labels)
     return Verdict(
         case=case,
@@ -156,13 +156,18 @@ def _taken(answer: Packed, truth: Packed) -> Counts:
     return np.asarray(np.einsum("ki,kj,k->ij", bits[0].astype(np.int64), bits[1].astype(np.int64), counts))
 
 
-def _probabilities(labels: Labels, answers: Sequence[Answer]) -> tuple[Counts, Floats]:
-    """`Verdict.curve` and `Verdict.calibration`, counted on the cells that the logits lie on."""
-    curve = np.zeros((3, len(THRESHOLDS), len(BONES)), np.int64)
+def _probabilities(labels: Labels, true: Counts, answers: Sequence[Answer]) -> tuple[Floats, Floats]:
+    """`Verdict.curve` and `Verdict.calibration`, counted on the cells that the logits lie on.
+
+    The curve is in pixels of the picture, of which bones have `true`: what no hand's window holds is missed as well.
+    """
+    curve = np.zeros((3, len(THRESHOLDS), len(BONES)))
+    curve[2] = true
     calibration = np.zeros((3, len(BINS) - 1))
     cuts = np.log(THRESHOLDS / (1 - THRESHOLDS))
     for grid, logits in answers:
         matrix = grid.matrix
+        pixels = 1 / abs(np.linalg.det(matrix[:2, :2]))  # of a cell
         on_grid = labels.map(lambda points, m=matrix: grow(points) @ m[:2, :2].T + m[:2, 2])  # type: ignore[misc]
         packed = rasterise(on_grid.by_bone(), grid.rows, grid.columns)
         for bone, plane in enumerate(logits):
@@ -170,11 +175,11 @@ def _probabilities(labels: Labels, answers: Sequence[Answer]) -> tuple[Counts, F
             step = np.searchsorted(cuts, plane.ravel(), side="left")  # cuts that the logit lies above
             for row, which in ((0, truth.ravel()), (1, slice(None))):
                 above = np.bincount(step[which], minlength=len(cuts) + 1)[::-1].cumsum()[::-1][1:]
-                curve[row, :, bone] += above
-            curve[2, :, bone] += int(truth.sum())
+                curve[row, :, bone] += pixels * above
             likely = plane > math.log(_SURE / (1 - _SURE))
             probability = 1 / (1 + np.exp(-plane[likely].astype(np.float64)))
             place = np.clip(np.digitize(probability, BINS) - 1, 0, len(BINS) - 2)
             for row, weights in enumerate((None, probability, truth[likely].astype(np.float64))):
                 calibration[row] += np.bincount(place, weights, len(BINS) - 1)
+    curve[0] = np.minimum(curve[0], np.minimum(curve[1], curve[2]))  # windows may share cells, and cells are coarse
     return curve, calibration
