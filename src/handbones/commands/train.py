@@ -25,7 +25,9 @@ def train(
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable.")
     ] = None,
     fold: Annotated[int | None, typer.Option(help="The fold that validates (data.fold).")] = None,
-    phantoms: Annotated[str | None, typer.Option(help="Preset of phantoms to learn from (phantoms.profile).")] = None,
+    phantoms: Annotated[
+        str | None, typer.Option(help="Preset of phantoms to learn from; beside DATA, half of all (phantoms.share).")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Time to train (training.minutes).")] = None,
     hours: Annotated[float | None, typer.Option(help="The same in hours.")] = None,
     init: Annotated[Path | None, typer.Option(help="A bundle to start from; default: the packaged model.")] = None,
