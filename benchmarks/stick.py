@@ -103,6 +103,7 @@ ROWS: dict[str, Rival | Ours] = {
     "plain U-Net": Rival("unet", "imagenet"),
     "small from nothing": Ours("small", ("network.weights=none",)),
     "small": Ours("small"),
+    "small, deep supervision": Ours("small", ("network.deep_supervision=2",)),
     "small, tilt": Ours("small", TILT),
     "auto": Ours("auto"),
     "auto, tilt": Ours("auto", TILT),
