@@ -95,7 +95,9 @@ class NetworkSettings(Settings):
     @model_validator(mode="after")
     def _can_be_supervised(self) -> Self:
         if self.deep_supervision and self.decoder not in SUPERVISED:
-            raise ValueError(f"deep_supervision needs one of the decoders {', '.join(SUPERVISED)}, not {self.decoder}")
+            raise ValueError(
+                f"deep_supervision needs one of the decoders {', '.join(SUPERVISED)}: for {self.decoder} set it to 0"
+            )
         return self
 
 
@@ -386,7 +388,7 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _supervised_as_it_is(self) -> Self:
         if self.network.deep_supervision and self.training.compile:
-            raise ValueError("network.deep_supervision does not go with training.compile: set one of them off")
+            raise ValueError("network.deep_supervision does not go with training.compile: set it to 0")
         return self
 
     @model_validator(mode="after")

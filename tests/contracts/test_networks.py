@@ -38,6 +38,7 @@ class NetworkContract:
     @pytest.fixture
     def recipe(self) -> Recipe:
         tiny = ["network.encoder=test_efficientnet.r160_in1k", "network.weights=none", "network.head_bias=null"]
+        tiny += ["network.deep_supervision=0"]
         return load_recipe(self.recipe_name, [*(tiny if self.recipe_name == "small" else []), *self.overrides])
 
     @pytest.fixture

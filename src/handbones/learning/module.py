@@ -82,8 +82,8 @@ class BoneModule(LightningModule):
             return torch.optim.SGD(trained, momentum=0.9, nesterov=True, **options)
         kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
         # A fused optimiser takes the scale off fp16 gradients itself, too late for clipping.
-        fused = getattr(self.trainer.precision_plugin, "scaler", None) is None
-        return kind(trained, fused=fused, **options)
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None) if self._trainer else None
+        return kind(trained, fused=scaler is None, **options)
 
     def _trained(self) -> list[nn.Parameter]:
         return [*self.network.parameters(), *(self.supervision.parameters() if self.supervision is not None else ())]
