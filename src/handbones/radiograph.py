@@ -111,9 +111,11 @@ def quick_check(path: str | os.PathLike[str]) -> str | None:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM does, whatever its name. Raises `OSError`."""
-    with path.open("rb") as file:
-        return _is_dicom(path, file.read(_TAIL_BYTES))
+    """Whether there is a file that begins as DICOM does, whatever its name; no for one that cannot be read."""
+    try:
+        return path.is_file() and _is_dicom(path, _ends(path)[0])
+    except OSError:
+        return False
 
 
 def picture_size(path: str | os.PathLike[str]) -> Size:

@@ -25,7 +25,7 @@ from handbones.errors import UsageError, UserError
 from handbones.learning.course import Course
 from handbones.learning.export import load_network
 from handbones.learning.fit import Outcome, fit
-from handbones.learning.module import Average, BoneModule
+from handbones.learning.module import BoneModule
 from handbones.learning.networks import Network, build_network
 from handbones.learning.run import Run, Split
 from handbones.learning.watch import State, Watch
@@ -326,36 +326,8 @@ def test_refusals_are_one_line(run: tuple[Path, Outcome], drawn: Path, tmp_path:
         fit(tiny("data.folds=4"), tmp_path / "none", collection)
 
 
-@pytest.mark.parametrize(("rise", "moved"), [(True, 9 / 11), (False, 0.1)])
-def test_an_average_that_does_not_rise_keeps_its_good_start(rise: bool, moved: float) -> None:
-    recipe = tiny("training.ema=0.9", f"training.ema_rise={str(rise).lower()}")
-    network = Network(torch.nn.Conv2d(1, 29, 1), recipe.network, recipe.input)
-    average = Average(network, recipe.training)
-    before = network.body.weight.clone()
-    torch.nn.init.zeros_(network.body.weight)
-    average.update(network, 1)
-    torch.testing.assert_close(average.network.body.weight, before * (1 - moved))
-
-
 def test_epochs_are_no_budget_for_phantoms_alone(tmp_path: Path) -> None:
     recipe = tiny("training.epochs=3", "phantoms.profile=realistic")
     run = Run(tmp_path, recipe, Split.of(recipe, None, None))
     course = Course(recipe, run, 0, [], Watch())  # type: ignore[arg-type]
     assert course.total_steps == recipe.training.steps
-
-
-@pytest.mark.parametrize(("scaler", "fused"), [(object(), False), (None, True)])
-def test_what_scales_gradients_takes_the_scale_off_before_they_are_clipped(scaler: object, fused: bool) -> None:
-    recipe = tiny()
-    module = BoneModule(build_network(recipe, pretrained=False), recipe, lambda: 0.5)
-    module._trainer = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=scaler))  # type: ignore[assignment]
-    assert module.configure_optimizers().defaults["fused"] == fused
-
-
-def test_frozen_normalisation_keeps_its_statistics() -> None:
-    recipe = tiny("training.freeze_norm=true")
-    module = BoneModule(build_network(recipe, pretrained=False), recipe, lambda: 0.5).train()
-    module.freeze_norm()
-    before = {name: value.clone() for name, value in module.network.named_buffers()}
-    module.network(torch.randint(256, (2, 1, 64, 64), dtype=torch.uint8))
-    assert all(torch.equal(value, before[name]) for name, value in module.network.named_buffers())

@@ -9,7 +9,7 @@ from handbones.commands.looking import Opener, looking, without_model
 from handbones.errors import UsageError, UserError
 from handbones.files import atomic_path
 from handbones.labels import Labels, Size, load_labels
-from handbones.radiograph import picture_size
+from handbones.radiograph import load_radiograph
 
 _FORMATS = (".png", ".pdf", ".svg", ".jpg", ".tif")
 _LABELS_OF = {"DCM": "outputs_json", "images": "labels"}
@@ -39,14 +39,15 @@ def show(
     target = out or Path(f"{case.stem}-bones.png")
     if target.suffix.lower() not in _FORMATS:
         raise UsageError(f"--out {target}: must end in one of {', '.join(_FORMATS)}")
-    size = picture_size(case)
+    radiograph = load_radiograph(case)
+    size = radiograph.height, radiograph.width
     drawn = load_labels(labels, size) if labels else labels_of(case, size)
     if drawn is None and not bundle:
         raise UserError(f"{case}: no labels found: give --labels FILE, or --bundle for what a model finds")
     from handbones.insight.portrait import show as portray  # noqa: PLC0415 loads matplotlib
 
-    found = opener(bundle).segment(case) if bundle else None
-    figure = portray(case, drawn, found, way=way, names=names, legend=legend, title=case.name)
+    found = opener(bundle).segment(radiograph) if bundle else None
+    figure = portray(radiograph, drawn, found, way=way, names=names, legend=legend, title=case.name)
     with atomic_path(target) as temporary:
         figure.savefig(temporary, dpi=dpi)
     print(f"written: {target}")

@@ -1,6 +1,5 @@
 """`handbones train`: learn from a collection, from phantoms, or both."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -25,9 +24,7 @@ def train(
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable.")
     ] = None,
     fold: Annotated[int | None, typer.Option(help="The fold that validates (data.fold).")] = None,
-    phantoms: Annotated[
-        str | None, typer.Option(help="Preset of phantoms to learn from; beside DATA, half of all (phantoms.share).")
-    ] = None,
+    phantoms: Annotated[str | None, typer.Option(help="Preset of phantoms; beside DATA, half of all samples.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time to train (training.minutes).")] = None,
     hours: Annotated[float | None, typer.Option(help="The same in hours.")] = None,
     init: Annotated[Path | None, typer.Option(help="A bundle to start from; default: the packaged model.")] = None,
@@ -58,8 +55,6 @@ def train(
         chosen = load_recipe(folder / "recipe.yaml" if again else recipe or "small", overrides)
     elif minutes is None:
         raise UsageError("--recipe auto: say how much time there is with --hours or --minutes")
-    elif int(os.environ.get("WORLD_SIZE") or 1) > 1:
-        raise UsageError("--recipe auto: one process alone can plan: give the plan's recipe.yaml to the others")
     need_torch()
     collection = _cases(data, exclude, strict=not skip_bad)
     if pseudo is not None and collection is None:
@@ -98,7 +93,10 @@ def _cases(data: Path | None, exclude: Path | None, *, strict: bool) -> Collecti
 def _plan(collection: Collection | None, minutes: float, overrides: list[str], folder: Path) -> Recipe:
     """Plan, print the plan, and write it down before anything starts."""
     from handbones.learning.planning import plan  # noqa: PLC0415 loads torch
+    from handbones.learning.world import World  # noqa: PLC0415
 
+    if World.of_environment().size > 1:
+        raise UsageError("--recipe auto: plan in one process, and start several with the recipe.yaml of that run")
     cases = 0 if collection is None else sum(case.split == "train" for case in collection.labelled)
     planned = plan(cases, minutes, overrides)
     print(planned, flush=True)

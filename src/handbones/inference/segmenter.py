@@ -39,7 +39,7 @@ Answer = tuple[Grid, Logits]
 """Logits (29, rows, columns) on a grid over a part of a picture."""
 
 _LARGEST = 8192
-"""Pixels along a side that a network may see; far more than any learns from, and all that memory holds."""
+"""Pixels along a side that a network may see; far more than any learns from."""
 _AHEAD = 4
 """Pictures that are read before their turn."""
 _CLEAR, _LEANING = 18.0, 20.0

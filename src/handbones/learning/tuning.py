@@ -118,6 +118,7 @@ def tune(
         except UserError as error:
             trial.set_user_attr("error", str(error))
             study.tell(trial, state=states.FAIL)
+            study.trials_dataframe().to_csv(out / "trials.csv", index=False)
             failures += 1
             if failures >= _MOST_FAILURES:
                 raise

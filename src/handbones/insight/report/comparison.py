@@ -49,10 +49,10 @@ def add_comparison(page: Page, one: Examination, two: Examination, names: tuple[
         }
     )
     section.text(_verdict(names, float(low[0]), float(high[0])))
+    interval = "" if np.isnan(low[0]) else " with its 95 % interval, from a paired bootstrap over people"
     section.figure(
         _figure(differences.mean(axis=0)[4:], low[4:], high[4:]),
-        "Difference in Dice of each bone with its 95 % interval, from a paired bootstrap over people; right of zero, "
-        f"{names[0]} is better.",
+        f"Difference in Dice of each bone{interval}; right of zero, {names[0]} is better.",
     )
     header = ("", names[0], names[1], "difference", "from", "to", "better in (share of pictures)")
     section.table(header, rows[:4])
