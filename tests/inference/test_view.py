@@ -91,6 +91,19 @@ def test_tiles_and_scales_agree_on_one_grid() -> None:
     assert np.abs(blend.logits() - echo(picture)).max() < 3
 
 
+def test_a_bone_of_few_cells_keeps_its_outline() -> None:
+    """The shares of a disc in cells of 16 pixels: cubic interpolation finds it again, bilinear makes it a diamond."""
+    y, x = np.mgrid[:512, :512]
+    disc = np.hypot(x - 258.5, y - 260.5) < 30
+    shares = np.clip(cv2.resize(disc.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA), 0.01, 0.99)
+    coarse = np.log(shares / (1 - shares))
+    view = View.of(Rectangle.whole(512, 512), (512, 512), 64, STRIDE)
+    grid, logits = view.bring_back(np.repeat(coarse[None], 29, axis=0))
+    assert view.grid.rows == 32 and grid.rows == 64 and view.grid.finer(8).rows == 128  # no cell under 4 pixels
+    ours, bilinear = (cv2.resize(plane, (512, 512)) > 0 for plane in (logits[0], coarse))
+    assert (ours != disc).sum() < 0.75 * (bilinear != disc).sum()
+
+
 def test_means_of_logits_and_of_probabilities() -> None:
     view = View.of(Rectangle.whole(4, 4), (4, 4), 64, STRIDE)
     double = View.of(Rectangle.whole(4, 4), (4, 4), 64, STRIDE, weight=3)

@@ -314,6 +314,8 @@ def test_refusals_are_one_line(run: tuple[Path, Outcome], drawn: Path, tmp_path:
         fit(tiny(), tmp_path / "none")
     with pytest.raises(UsageError, match="give --init"):
         fit(tiny("training.freeze_norm=true"), tmp_path / "none", collection)
+    with pytest.raises(UsageError, match=r"second look.*give --init"):
+        fit(tiny("input.hand=wrist"), tmp_path / "none", collection)
     for unit in ("training", "validation"):
         others = ["training.steps=null", "training.epochs=3"] if unit == "training" else ["validation.epochs=1"]
         nothing = ["validation.steps=null", "validation.minutes=null", "phantoms.profile=realistic"]

@@ -23,7 +23,7 @@ from handbones.inference.looks import Looks
 from handbones.inference.masks import Thresholds, thresholds_of
 from handbones.inference.search import LEAST, Sighting, search, wrist_of
 from handbones.inference.segmentation import NO_HAND, Segmentation
-from handbones.inference.view import Blend, Grid, Rectangle, View
+from handbones.inference.view import FINER, Blend, Grid, Rectangle, View
 from handbones.metadata import UNKNOWN, Metadata
 from handbones.radiograph import Radiograph, load_radiograph
 
@@ -46,8 +46,10 @@ _CLEAR, _LEANING = 18.0, 20.0
 """A hand of a lower score that leans by more degrees is also looked at upright."""
 _CELLS = 160
 """Cells along the longest side on which a hand is looked for again; in the search there are 128."""
-_FINER = 2
-"""Logits along a side where there is a look at the wrist, against those without."""
+_FINER_WRIST = 4.0
+"""Cells along a side for each logit of the first look, at most, where there is a closer look at the wrist."""
+_CLOSER = 30.0
+"""Weight of a network of the wrist's own: there it counts all but alone, and fades into the first at its borders."""
 
 
 class Segmenter:
@@ -106,7 +108,8 @@ class Segmenter:
         if looks.wrist or wrist_bundle is not None:
             seers = networks
             if wrist_bundle is not None:
-                seers = [Network.load(_bundle(wrist_bundle), device, backend, size, sum(weights))]
+                own, weight = _bundle(wrist_bundle), _CLOSER * sum(weights)
+                seers = [Network.load(own, device, backend, None, weight)]  # `size` is that of the whole picture
             self._wrist = Ensemble(seers, replace(looks, tile=None), batch)
 
     def segment(self, picture: Picture, metadata: Metadata | None = None) -> Segmentation:
@@ -160,7 +163,7 @@ class Segmenter:
         return [[answer for answer in answers if answer] for answers in each]
 
     def _look(self, scenes: Sequence[Scene]) -> list[Blend]:
-        finer = _FINER if self._wrist else 1
+        finer = _FINER_WRIST if self._wrist else FINER
         probability = self._ensemble.looks.mean == "probability"
         blends = [Blend(self._ensemble.grid(scene, finer), probability=probability) for scene in scenes]
         return self._ensemble.look(scenes, blends)

@@ -70,8 +70,16 @@ def fit(
         recipe = inherit(recipe, bundle.recipe)
     elif resume and (out / RECIPE).exists():
         recipe = inherit(recipe, load_recipe(out / RECIPE))
-    if recipe.training.freeze_norm and recipe.network.weights == "none" and bundle is None and not resume:
-        raise UsageError("training.freeze_norm keeps the statistics of a model: give --init BUNDLE, or --init default")
+    if recipe.network.weights == "none" and bundle is None and not resume:
+        if recipe.training.freeze_norm:
+            raise UsageError(
+                "training.freeze_norm keeps the statistics of a model: give --init BUNDLE, or --init default"
+            )
+        if recipe.hand == "wrist":
+            raise UsageError(
+                "input.hand=wrist is for a second look, which goes on from the first model: give --init BUNDLE; or set "
+                "network.weights=imagenet"
+            )
     run = Run(out, recipe, Split.of(recipe, collection, pseudo), writes=world.writes)
     if recipe.phantoms.profile is None:
         refuse_unknown(recipe.metadata, run.split.train)
