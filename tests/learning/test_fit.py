@@ -22,6 +22,7 @@ from drawn import write_collection
 from handbones.bundle import load_bundle
 from handbones.collection import open_collection
 from handbones.errors import UsageError, UserError
+from handbones.inference.segmenter import Segmenter
 from handbones.learning.course import Course
 from handbones.learning.export import load_network
 from handbones.learning.fit import Outcome, fit
@@ -298,6 +299,18 @@ def test_starts_from_a_bundle(run: tuple[Path, Outcome], drawn: Path, tmp_path: 
     assert first["step"] == "0" and float(first["dice"]) == pytest.approx(run[1].state.best, abs=1e-4)
     with pytest.raises(UserError, match="another network"):
         fit(tiny("network.stride=4"), tmp_path / "other", open_collection(drawn), init=run[0])
+
+
+def test_the_wrist_goes_on_from_the_first_model(run: tuple[Path, Outcome], drawn: Path, tmp_path: Path) -> None:
+    budget = [setting for setting in TINY if not setting.startswith(("network", "input"))]
+    outcome = fit(load_recipe("wrist", [*budget, "input.size=96"]), tmp_path / "w", open_collection(drawn), init=run[0])
+    first, second = load_bundle(run[0]).recipe, load_bundle(outcome.bundle).recipe
+    assert second.network == first.network and second.input.mean == first.input.mean == 0.5
+    assert second.hand == "wrist" and second.input.size == 96
+    segmenter = Segmenter(run[0], wrist_bundle=outcome.bundle, size=128)
+    close = segmenter._wrist
+    assert close is not None and close.networks[0].size == 96  # --size is that of the whole picture
+    assert len(segmenter.segment(np.zeros((80, 60), np.uint8)).masks()) == 29
 
 
 def test_refusals_are_one_line(run: tuple[Path, Outcome], drawn: Path, tmp_path: Path) -> None:
