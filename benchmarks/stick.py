@@ -107,6 +107,7 @@ ROWS: dict[str, Rival | Ours] = {
     "small, tilt": Ours("small", TILT),
     "auto": Ours("auto"),
     "auto, tilt": Ours("auto", TILT),
+    "small, wrist": Ours("small", wrist=()),
     "small, tilt, wrist": Ours("small", TILT, wrist=TILT[1:]),
     "packaged model, tilt": Ours("finetune", TILT, init=True),
     # What each part brings: one left out, or one put in.
@@ -139,6 +140,8 @@ GOALS = [
     ("small", "document on Lite0", "dice", 1 / 2),
     ("small", "plain U-Net", "dice", 2 / 3),
     ("small, tilt", "small", "bent", 2 / 3),
+    ("small, tilt, wrist", "small, wrist", "bent", 2 / 3),
+    ("small, wrist", "small", "hard", 0.8),
     ("small, tilt, wrist", "small, tilt", "hard", 0.8),
 ]
 """Ours, against whom, which part of the score, and the highest ratio of errors that is good enough."""
