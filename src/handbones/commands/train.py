@@ -69,7 +69,8 @@ def train(
     with TrainingConsole() as console:
         outcome = fit(chosen, folder, collection, pseudo=guessed, init=init, resume=resume, watch=console)
     if outcome.first:
-        _say_what_next(folder, outcome.bundle, outcome.interrupted)
+        beside = (init or "FIRST") if chosen.hand == "wrist" else None
+        _say_what_next(folder, outcome.bundle, outcome.interrupted, beside)
     if outcome.interrupted:
         raise KeyboardInterrupt
 
@@ -104,9 +105,11 @@ def _plan(collection: Collection | None, minutes: float, overrides: list[str], f
     return planned.recipe
 
 
-def _say_what_next(folder: Path, bundle: Path, interrupted: bool) -> None:
+def _say_what_next(folder: Path, bundle: Path, interrupted: bool, beside: Path | str | None) -> None:
+    """`beside`: the first model, of one that sees wrists alone."""
     print(f"model:    {bundle}")
     if interrupted:
         print(f"go on:    handbones train ... --out {folder} --resume")
-    print(f"measure:  handbones evaluate {bundle} DATA --out {folder / 'evaluation'}")
-    print(f"use:      handbones predict --bundle {bundle} PICTURES --out {folder / 'prediction'}")
+    wrist = f" --wrist-bundle {bundle}" if beside else ""
+    print(f"measure:  handbones evaluate {beside or bundle} DATA{wrist} --out {folder / 'evaluation'}")
+    print(f"use:      handbones predict PICTURES --bundle {beside or bundle}{wrist} --out {folder / 'prediction'}")
