@@ -11,6 +11,7 @@ import pytest
 
 from handbones import commands
 from handbones.cli import VERBS, run, spread_settings
+from handbones.commands.train import say_what_next
 
 HEAVY = ("torch", "matplotlib", "pandas", "sklearn", "lightning", "numba")
 
@@ -118,3 +119,10 @@ def test_two_inputs_of_one_name(bundle: Path, drawn: Path, tmp_path: Path, capsy
     assert run(["predict", str(picture), str(tmp_path / picture.name), "--bundle", str(bundle), "--out", str(out)]) == 1
     assert "has the same name as" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_look_at_the_wrist_is_used_beside_the_first_model(capsys: pytest.CaptureFixture[str]) -> None:
+    say_what_next(Path("w"), Path("w/bundle"), interrupted=False, beside=Path("run"))
+    said = capsys.readouterr().out
+    assert "evaluate run DATA --wrist-bundle w/bundle" in said
+    assert "--bundle run --wrist-bundle w/bundle" in said

@@ -70,7 +70,7 @@ def train(
         outcome = fit(chosen, folder, collection, pseudo=guessed, init=init, resume=resume, watch=console)
     if outcome.first:
         beside = (init or "FIRST") if chosen.hand == "wrist" else None
-        _say_what_next(folder, outcome.bundle, outcome.interrupted, beside)
+        say_what_next(folder, outcome.bundle, interrupted=outcome.interrupted, beside=beside)
     if outcome.interrupted:
         raise KeyboardInterrupt
 
@@ -105,8 +105,8 @@ def _plan(collection: Collection | None, minutes: float, overrides: list[str], f
     return planned.recipe
 
 
-def _say_what_next(folder: Path, bundle: Path, interrupted: bool, beside: Path | str | None) -> None:
-    """`beside`: the first model, of one that sees wrists alone."""
+def say_what_next(folder: Path, bundle: Path, *, interrupted: bool, beside: Path | str | None) -> None:
+    """Print how to use a model; `beside` is the first one, where this sees wrists alone."""
     print(f"model:    {bundle}")
     if interrupted:
         print(f"go on:    handbones train ... --out {folder} --resume")
