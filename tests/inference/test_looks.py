@@ -98,7 +98,7 @@ def test_a_closer_look_adds_to_what_is_there() -> None:
     picture = smooth(512, 512)
     ensemble = Ensemble([Network(echo, 128, STRIDE)], Looks())
     scene = Scene(picture, Rectangle.whole(512, 512))
-    blend = Blend(ensemble.grid(scene, finer=2))
+    blend = Blend(ensemble.grid(scene, 2))
     ensemble.look([scene], [blend])
     before = blend.logits()
     ensemble.look([Scene(picture, Rectangle(255.5, 255.5, 256, 256))], [blend], fading=True)

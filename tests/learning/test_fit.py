@@ -310,6 +310,7 @@ def test_the_wrist_goes_on_from_the_first_model(run: tuple[Path, Outcome], drawn
     segmenter = Segmenter(run[0], wrist_bundle=outcome.bundle, size=128)
     close = segmenter._wrist
     assert close is not None and close.networks[0].size == 96  # --size is that of the whole picture
+    assert close.networks[0].weight > 10 * segmenter._ensemble.networks[0].weight  # alone in its middle
     assert len(segmenter.segment(np.zeros((80, 60), np.uint8)).masks()) == 29
 
 

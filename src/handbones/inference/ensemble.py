@@ -75,11 +75,11 @@ class Ensemble:
     looks: Looks
     batch: int = 1
 
-    def grid(self, scene: Scene, finer: float = 1.0) -> Grid:
-        """Cells for the mean: those of the finest network's plain look, or `finer` times as many along a side."""
+    def grid(self, scene: Scene, *finer: float) -> Grid:
+        """Cells for the mean: those of the finest network's plain look, or finer ones, as `Grid.finer` takes it."""
         sides = [(network.side(scene.rectangle), network.stride) for network in self.networks]
         view = View.of(scene.rectangle, scene.picture.shape, *max(sides, key=lambda side: side[0] / side[1]))
-        return view.grid.finer(finer)
+        return view.grid.finer(*finer) if finer else view.grid
 
     def look(
         self, scenes: Sequence[Scene], blends: Sequence[Blend] | None = None, *, fading: bool = False

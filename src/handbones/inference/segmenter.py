@@ -46,8 +46,8 @@ _CLEAR, _LEANING = 18.0, 20.0
 """A hand of a lower score that leans by more degrees is also looked at upright."""
 _CELLS = 160
 """Cells along the longest side on which a hand is looked for again; in the search there are 128."""
-_FINER_WRIST = 4.0
-"""Cells along a side for each logit of the first look, at most, where there is a closer look at the wrist."""
+_FINER_WRIST = 4.0, 2.0
+"""Where there is a closer look at the wrist: most cells for each logit of the first, and their least size in pixels."""
 _CLOSER = 30.0
 """Weight of a network of the wrist's own: there it counts all but alone, and fades into the first at its borders."""
 
@@ -163,9 +163,9 @@ class Segmenter:
         return [[answer for answer in answers if answer] for answers in each]
 
     def _look(self, scenes: Sequence[Scene]) -> list[Blend]:
-        finer = _FINER_WRIST if self._wrist else FINER
+        finer = _FINER_WRIST if self._wrist else (FINER,)
         probability = self._ensemble.looks.mean == "probability"
-        blends = [Blend(self._ensemble.grid(scene, finer), probability=probability) for scene in scenes]
+        blends = [Blend(self._ensemble.grid(scene, *finer), probability=probability) for scene in scenes]
         return self._ensemble.look(scenes, blends)
 
     def _look_again(self, scene: Scene, blend: Blend) -> Answer | None:

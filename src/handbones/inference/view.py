@@ -29,14 +29,12 @@ Span = tuple[slice, slice]
 Planes = npt.NDArray[Any]
 """(height, width), or several of them."""
 
+FINER = 2.0
+"""Cells along a side for each logit, at most."""
 _BLUR = 0.25
 """Standard deviation of a fading view's weights, as a share of its sides."""
 _LEAST = 1e-3
 """Weight that a fading view keeps in its corners, so that no pixel is without any."""
-FINER = 2.0
-"""Cells along a side for each logit, at most."""
-_CELL = 4.0
-"""Pixels along a side of a grid's cell that are fine enough."""
 _SURE = 20.0
 """A logit as far as probabilities in float32 go."""
 
@@ -142,14 +140,14 @@ class Grid:
         right, bottom = (int(v) for v in np.minimum(np.ceil(high - 1e-6), (self.columns, self.rows)))
         return slice(top, bottom), slice(left, right)
 
-    def finer(self, most: float) -> "Grid":
-        """The same window with up to `most` times as many cells along a side, none under four pixels for that.
+    def finer(self, most: float, least: float = 4.0) -> "Grid":
+        """The same window with up to `most` times as many cells along a side, none under `least` pixels for that.
 
         Logits come onto it by cubic interpolation, which keeps the outlines of small bones better than what is done
         from there on, bilinearly.
         """
         cell = min(self.window.width / self.columns, self.window.height / self.rows)
-        factor = min(most, max(1.0, cell / _CELL))
+        factor = min(most, max(1.0, cell / least))
         return Grid(self.window, round(self.rows * factor), round(self.columns * factor))
 
 
