@@ -26,6 +26,7 @@ from handbones.labels import Packed, Size, grow, load_labels, rasterise
 from handbones.learning.augmentation import Gray, change_gray, collimate, cut_patch, draw_patch, draw_warp
 from handbones.learning.batches import Batch, Serials, gather
 from handbones.learning.cache import PictureCache
+from handbones.learning.world import World
 from handbones.learning.wrist import Hinge
 from handbones.metadata import UNKNOWN, Metadata
 from handbones.phantom.settings import PRESETS, PhantomSettings
@@ -213,18 +214,19 @@ def _of_phantom(recipe: Recipe, number: int) -> tuple[np.random.Generator, Phant
     return np.random.default_rng((recipe.training.seed, _PHANTOM, number)), PRESETS[recipe.phantoms.profile]
 
 
-def training_loader(dataset: TrainingSet, serials: Serials, workers: int, *, on_gpu: bool) -> DataLoader[Batch]:
+def training_loader(
+    dataset: TrainingSet, serials: Serials, workers: int, *, on_gpu: bool, world: World | None = None
+) -> DataLoader[Batch]:
     """Batches in the order of their serial numbers."""
     return DataLoader(
         dataset,
         batch_sampler=serials,
         collate_fn=gather,
-        num_workers=workers,
         pin_memory=on_gpu,
-        persistent_workers=workers > 0,
         prefetch_factor=4 if workers else None,
         worker_init_fn=start_worker,
         generator=torch.Generator(),  # its own, so that starting it draws nothing from the network's random numbers
+        **(world or World()).workers(workers),
     )
 
 

@@ -123,7 +123,7 @@ def _learn(
     first = run.steps_done() * step_batches
     last = course.total_steps * step_batches if course.total_steps else None
     serials = Serials(training.batch, first, last, world.rank, world.size)
-    loader = training_loader(samples, serials, workers, on_gpu=device == "cuda")
+    loader = training_loader(samples, serials, workers, on_gpu=device == "cuda", world=world)
     memory = plain_memory_errors(recipe, lambda: course.validating, workers)
     with stopping, _plain_errors(), memory:
         trainer.fit(module, loader, ckpt_path=run.checkpoint if resume else None, weights_only=True)

@@ -155,11 +155,10 @@ def validation_loader(dataset: ValidationSet, workers: int, world: World | None 
         dataset,  # type: ignore[arg-type] # `collate_fn` makes lists of its items
         # Whole batches, as one process would make them: a picture's logits may depend on its company by rounding.
         batch_sampler=batches[world.rank :: world.size],
-        num_workers=workers,
         collate_fn=list,
-        persistent_workers=workers > 0,
         worker_init_fn=start_worker,
         generator=torch.Generator(),
+        **world.workers(workers),
     )
 
 
