@@ -50,11 +50,6 @@ def test_shards_hold_every_case_once_in_whole_batches(drawn: Path, size: int) ->
     assert empty.shape == (0, 29)
 
 
-def test_processes_that_talk_to_others_do_not_fork_workers() -> None:
-    assert World(0, 2).workers(3)["multiprocessing_context"] == "spawn"
-    assert World(0, 2).workers(0)["multiprocessing_context"] is World().workers(3)["multiprocessing_context"] is None
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_processes_find_the_dice_of_one(tmp_path: Path) -> None:

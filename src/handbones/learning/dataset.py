@@ -4,13 +4,10 @@ Everything random about a sample is drawn from the recipe's seed and the sample'
 is the same whatever the number of worker processes, and one that is resumed goes on with the samples that were due.
 """
 
-import os
-import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -26,6 +23,7 @@ from handbones.labels import Packed, Size, grow, load_labels, rasterise
 from handbones.learning.augmentation import Gray, change_gray, collimate, cut_patch, draw_patch, draw_warp
 from handbones.learning.batches import Batch, Serials, gather
 from handbones.learning.cache import PictureCache
+from handbones.learning.workers import worker_options
 from handbones.learning.world import World
 from handbones.learning.wrist import Hinge
 from handbones.metadata import UNKNOWN, Metadata
@@ -224,27 +222,6 @@ def training_loader(
         collate_fn=gather,
         pin_memory=on_gpu,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=start_worker,
         generator=torch.Generator(),  # its own, so that starting it draws nothing from the network's random numbers
-        **(world or World()).workers(workers),
+        **worker_options(workers, world),
     )
-
-
-def start_worker(_: int) -> None:
-    """One thread a worker, since there are as many of them as cores; what ends the training is for it to answer."""
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415 of use in workers alone
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "setpgrp"):  # SLURM, timeout and others signal the whole process group
-        os.setpgrp()
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    threadpool_limits(1, user_api="blas")
-
-
-def worker_count(wanted: int | None, trainings: int = 1) -> int:
-    """The recipe's number of workers, or one for each core up to 16, shared by the `trainings` on this machine."""
-    if wanted is not None:
-        return wanted
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(16, cores // trainings))

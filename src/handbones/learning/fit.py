@@ -19,7 +19,7 @@ from handbones.learning import cpu
 from handbones.learning.batches import Serials, comes_as_scenes
 from handbones.learning.cache import PictureCache
 from handbones.learning.course import Course
-from handbones.learning.dataset import TrainingSet, training_loader, worker_count
+from handbones.learning.dataset import TrainingSet, training_loader
 from handbones.learning.export import start_from
 from handbones.learning.memory import plain_memory_errors
 from handbones.learning.metadata import refuse_unknown
@@ -30,6 +30,7 @@ from handbones.learning.stopping import Stopping
 from handbones.learning.tracking import build_loggers
 from handbones.learning.validation import ByTilt, ValidationSet, validation_loader
 from handbones.learning.watch import State, Watch
+from handbones.learning.workers import worker_count
 from handbones.learning.world import World
 from handbones.recipe import Recipe, inherit, load_recipe
 

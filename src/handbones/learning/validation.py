@@ -26,7 +26,8 @@ from handbones.inference.search import rectangle_of
 from handbones.inference.view import Rectangle, View
 from handbones.labels import Packed, load_labels
 from handbones.learning.cache import PictureCache
-from handbones.learning.dataset import draw_phantom, start_worker
+from handbones.learning.dataset import draw_phantom
+from handbones.learning.workers import worker_options
 from handbones.learning.world import World
 from handbones.metadata import Metadata
 from handbones.metric import dice_from_counts
@@ -156,9 +157,8 @@ def validation_loader(dataset: ValidationSet, workers: int, world: World | None 
         # Whole batches, as one process would make them: a picture's logits may depend on its company by rounding.
         batch_sampler=batches[world.rank :: world.size],
         collate_fn=list,
-        worker_init_fn=start_worker,
         generator=torch.Generator(),
-        **world.workers(workers),
+        **worker_options(workers, world),
     )
 
 

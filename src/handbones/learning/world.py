@@ -25,7 +25,7 @@ class World:
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] = os.environ) -> "World":
         """From the variables that `torchrun` sets. Raises `UserError` where nodes have different numbers of them."""
-        size = int(environment.get("WORLD_SIZE", "1"))
+        size = int(environment.get("WORLD_SIZE") or 1)
         if size == 1 or "TORCHELASTIC_RUN_ID" not in environment:
             return cls()
         on_this_node = int(environment["LOCAL_WORLD_SIZE"])
@@ -39,19 +39,6 @@ class World:
     def writes(self) -> bool:
         """Whether this process writes files and speaks; only one does."""
         return self.rank == 0
-
-    def workers(self, count: int) -> dict[str, Any]:
-        """What a `DataLoader` must be told to have `count` worker processes.
-
-        Those of several processes must not be forked: the threads by which these talk may hold a lock of Python's at
-        that moment, and a worker that inherits it waits for ever. (Python before 3.12 frees that lock too late.)
-        """
-        together = count > 0 and self.size > 1
-        return {
-            "num_workers": count,
-            "persistent_workers": count > 0,
-            "multiprocessing_context": "spawn" if together else None,
-        }
 
     def largest(self, values: Iterable[float]) -> list[float]:
         """The largest of what the processes have, value by value; all must ask."""

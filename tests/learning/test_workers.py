@@ -1,0 +1,39 @@
+"""Worker processes of a training."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("torch")
+
+from handbones.learning.workers import Spawning, worker_options
+from handbones.learning.world import World
+
+SCRIPT = """
+import os, signal, threading
+from torch.utils.data import DataLoader
+from handbones.learning.workers import worker_options
+from handbones.learning.world import World
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: print("asked to end", flush=True))
+        threading.Timer(0.3, os.killpg, (os.getpgrp(), number)).start()
+    loader = DataLoader(list(range(4)), **worker_options(1, World(0, 2)))
+    print([int(number) for number in loader])
+"""
+
+
+def test_processes_that_talk_to_others_do_not_fork_workers() -> None:
+    assert isinstance(worker_options(3, World(0, 2))["multiprocessing_context"], Spawning)
+    assert worker_options(0, World(0, 2))["multiprocessing_context"] is None
+    assert worker_options(3, World())["multiprocessing_context"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")
+def test_a_signal_for_all_processes_ends_no_worker_that_is_just_starting() -> None:
+    command = [sys.executable, "-c", SCRIPT]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, start_new_session=True)
+    assert done.stdout.count("asked to end") == 2 and "[0, 1, 2, 3]" in done.stdout, done.stderr[-2000:]
