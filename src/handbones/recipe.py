@@ -398,6 +398,8 @@ class Recipe(Settings):
             raise ValueError(f"patches.size {self.patches.size} is more than the pictures have (input: {smallest})")
         if self.patches.size is not None and self.phantoms.render == "device":
             raise ValueError("phantoms.render=device does not go with patches.size: set phantoms.render=cpu")
+        if self.input.hand == "wrist" and self.phantoms.render == "device":
+            raise ValueError("phantoms.render=device does not go with input.hand=wrist: set phantoms.render=cpu")
         return self
 
     @property

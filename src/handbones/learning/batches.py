@@ -35,7 +35,7 @@ def comes_as_scenes(recipe: Recipe, device: str) -> bool:
     """Whether phantoms go to the device (its torch type) as scenes."""
     if recipe.phantoms.profile is None:
         return False
-    automatic = device == "cuda" and recipe.patches.size is None
+    automatic = device == "cuda" and recipe.patches.size is None and recipe.hand != "wrist"
     return {"auto": automatic, "cpu": False, "device": True}[recipe.phantoms.render]
 
 

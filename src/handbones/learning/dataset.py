@@ -19,7 +19,7 @@ from handbones.errors import UserError
 from handbones.folds import bent
 from handbones.inference.search import rectangle_of
 from handbones.inference.view import Rectangle
-from handbones.labels import Packed, Size, grow, load_labels, rasterise
+from handbones.labels import Packed, Size, grow, load_labels, rasterise, unpack
 from handbones.learning.augmentation import Gray, change_gray, collimate, cut_patch, draw_patch, draw_warp
 from handbones.learning.batches import Batch, Serials, gather
 from handbones.learning.cache import PictureCache
@@ -29,10 +29,13 @@ from handbones.learning.wrist import Hinge
 from handbones.metadata import UNKNOWN, Metadata
 from handbones.phantom.settings import PRESETS, PhantomSettings
 from handbones.raster import Outlines
+from handbones.raster import outlines as outlines_of
 from handbones.recipe import Recipe
 
 _ORDER, _SIZE, _SAMPLE, _PHANTOM, _PSEUDO, _MIX, _METADATA = range(7)
 """Streams of random numbers of a run."""
+_WHOLE_TO_WRIST = 3
+"""So many times as long as a wrist is the picture that shows it."""
 
 
 class TrainingSet(Dataset[Any]):
@@ -89,10 +92,22 @@ class TrainingSet(Dataset[Any]):
 
             drawn, known = draw_scene(*_of_phantom(self.recipe, serial), size, size)
             return {"scene": drawn} if isinstance(drawn, Scene) else _finished(*drawn), known
-        picture, masks, known = draw_phantom(self.recipe, serial, size)
+        if self.recipe.hand == "wrist":
+            picture, masks, known = self._phantom_wrist(rng, serial, size)
+        else:
+            picture, masks, known = draw_phantom(self.recipe, serial, size)
         if self.recipe.patches.size is not None:
             picture, masks = cut_patch(rng, picture, masks, self.recipe.patches)
         return _finished(picture, masks), known
+
+    def _phantom_wrist(self, rng: np.random.Generator, serial: int, size: int) -> tuple[Gray, Packed, Metadata]:
+        """The wrist of a phantom, seen as that of a case; its grays vary by themselves."""
+        picture, masks, known = draw_phantom(self.recipe, serial, _WHOLE_TO_WRIST * size)
+        outlines = Outlines.of([[grow(polygon) for polygon in outlines_of(mask)] for mask in unpack(masks)])
+        part = rectangle_of(outlines, *picture.shape, wrist=True)
+        warp = draw_warp(rng, part.height, part.width, size, self.recipe.augment, onto=part.upright)
+        masks = rasterise(warp.outlines(outlines), size, size)
+        return warp.pixels(picture), masks, known.mirrored() if warp.mirrors else known
 
     def _case(self, rng: np.random.Generator, serial: int, size: int) -> tuple[Gray, Packed, Metadata, Metadata]:
         """A case's picture and masks, what is known beforehand, and what its labels tell."""

@@ -24,14 +24,14 @@ from handbones.inference.frame import Gray, Logits
 from handbones.inference.masks import crop_masks
 from handbones.inference.search import rectangle_of
 from handbones.inference.view import Rectangle, View
-from handbones.labels import Packed, load_labels
+from handbones.labels import Packed, load_labels, unpack
 from handbones.learning.cache import PictureCache
 from handbones.learning.dataset import draw_phantom
 from handbones.learning.workers import worker_options
 from handbones.learning.world import World
 from handbones.metadata import Metadata
 from handbones.metric import dice_from_counts
-from handbones.raster import Outlines
+from handbones.raster import Outlines, outlines
 from handbones.recipe import Recipe
 
 Scores = npt.NDArray[np.float64]
@@ -113,8 +113,13 @@ class ValidationSet(Dataset[Item]):
         if index not in self._phantoms:
             size = self.recipe.phantoms.validation_size
             picture, truth, known = draw_phantom(self.recipe, _FIRST_PHANTOM + index, size)
-            seen = self._see(picture, Rectangle.whole(size, size))
-            self._phantoms[index] = Item(*seen, truth, _areas(truth), self._encode(known, known))
+            rectangle = Rectangle.whole(size, size)
+            if self.recipe.hand == "wrist":
+                polygons = [outlines(mask) for mask in unpack(truth)]
+                rectangle = rectangle_of(Outlines.of(polygons), size, size, wrist=True)
+            canvas, view = self._see(picture, rectangle)
+            areas = _areas(self._counted(truth, view))
+            self._phantoms[index] = Item(canvas, view, truth, areas, self._encode(known, known))
         return self._phantoms[index]
 
     def _case(self, index: int) -> Item:
@@ -125,14 +130,17 @@ class ValidationSet(Dataset[Item]):
             height, width = picture.shape
             rectangle = Rectangle.whole(height, width)
             if self.recipe.hand != "whole":
-                outlines = Outlines.of(load_labels(case.labels, (height, width)).by_bone())
-                rectangle = rectangle_of(outlines, height, width, wrist=self.recipe.hand == "wrist")
+                drawn = Outlines.of(load_labels(case.labels, (height, width)).by_bone())
+                rectangle = rectangle_of(drawn, height, width, wrist=self.recipe.hand == "wrist")
             self._canvases[index] = (*self._see(picture, rectangle), (height, width))
         canvas, view, (height, width) = self._canvases[index]
         truth = load_labels(case.labels, (height, width)).masks(height, width)
-        counted = view.window.cut(truth) if self.recipe.hand == "wrist" else truth
         told = metadata_from_labels(case) if self.recipe.metadata.targets else case.known
-        return Item(canvas, view, truth, _areas(counted), self._encode(case.known, told))
+        return Item(canvas, view, truth, _areas(self._counted(truth, view)), self._encode(case.known, told))
+
+    def _counted(self, truth: Packed, view: View) -> Packed:
+        """The part of the truth that a picture is scored on."""
+        return view.window.cut(truth) if self.recipe.hand == "wrist" else truth
 
     def _encode(self, known: Metadata, told: Metadata) -> tuple[Values, Values] | None:
         settings = self.recipe.metadata
