@@ -24,6 +24,9 @@ from handbones.recipe import Recipe, parse_recipe
 WEIGHTS, ONNX, RECIPE, CARD = "model.safetensors", "model.onnx", "recipe.yaml", "card.json"
 FORMAT = 1
 """Raised when an older handbones could not read a bundle any more."""
+PACKAGED = "default", "default-wrist"
+"""The models that come with the package: of the whole hand, and its own for a closer look at the wrist."""
+_MODELS = Path(__file__).parent / "models"
 
 Card = dict[str, Any]
 
@@ -40,15 +43,21 @@ class Bundle:
     onnx: Path | None
     """model.onnx, or the single file, if it is there."""
 
+    @property
+    def wrist(self) -> Path | None:
+        """Of the packaged model: where its network of the wrist's own is. No other bundle has one."""
+        beside = _MODELS / f"{PACKAGED[1]}.onnx"
+        return beside if self.path == _MODELS / f"{PACKAGED[0]}.onnx" and beside.is_file() else None
+
 
 def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
     """Read a bundle: its folder, a run folder that holds `bundle/`, or a single .onnx file.
 
-    None, and the word `default` where nothing has that name, mean the packaged model. Raises `UserError`, one line,
-    where it is missing, incomplete, of other bones or not a bundle at all.
+    None is the packaged model, and so are the words of `PACKAGED` where nothing has that name. Raises `UserError`, one
+    line, where it is missing, incomplete, of other bones or not a bundle at all.
     """
-    named = path is None or (str(path) == "default" and not Path(path).exists())
-    place = packaged_model() if named else Path(str(path))
+    name = PACKAGED[0] if path is None else str(path)
+    place = packaged_model(name) if path is None or (name in PACKAGED and not Path(name).exists()) else Path(name)
     if place.is_dir():
         return _load_folder(place if (place / CARD).exists() else place / "bundle", place)
     if not place.exists():
@@ -74,9 +83,9 @@ def card_text(card: Card) -> str:
     return json.dumps({"format": FORMAT, "bones": list(BONES), **card}, indent=2, ensure_ascii=False)
 
 
-def packaged_model() -> Path:
-    """The model that comes with the package. Raises `UsageError` where it does not."""
-    path = Path(__file__).parent / "models" / "default.onnx"
+def packaged_model(name: str = PACKAGED[0]) -> Path:
+    """A model that comes with the package. Raises `UsageError` where it does not."""
+    path = _MODELS / f"{name}.onnx"
     if not path.is_file():
         raise UsageError("this installation has no model of its own: name one with --bundle, or train one")
     return path

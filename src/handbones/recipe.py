@@ -500,7 +500,7 @@ def _find(name_or_path: str | Path) -> Path:
         return shipped
     names = recipe_names()
     raise UsageError(
-        f"unknown recipe {str(name_or_path)!r}{_nearest(str(name_or_path), names)}; "
+        f"unknown recipe {str(name_or_path)!r}{nearest(str(name_or_path), names)}; "
         f"there are {', '.join(names)}, or give a file ending in .yaml"
     )
 
@@ -527,7 +527,7 @@ def _explain(error: ValidationError) -> str:
     names = [str(part) for part in first["loc"]]
     name = ".".join(names)
     if first["type"] == "extra_forbidden":
-        return f"unknown field {name!r}{_nearest(name, field_names())}"
+        return f"unknown field {name!r}{nearest(name, field_names())}"
     if first["type"] == "missing" and name == "training":
         return "no budget: set training.epochs, training.steps or training.minutes"
     problem = first["msg"].removeprefix("Value error, ")
@@ -536,7 +536,8 @@ def _explain(error: ValidationError) -> str:
     return f"{name + ': ' if name else ''}{problem[:1].lower()}{problem[1:]}{got}"
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def nearest(name: str, known: list[str]) -> str:
+    """`; did you mean ...?`, where one of the known names is like this one."""
     by_leaf = {other.rsplit(".", 1)[-1]: other for other in reversed(known)}
     whole = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
     leaf = difflib.get_close_matches(name.rsplit(".", 1)[-1], by_leaf, n=1, cutoff=0.76)

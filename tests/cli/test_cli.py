@@ -44,6 +44,7 @@ def test_commands_load_nothing_heavy() -> None:
         (["train", "--fast"], 2, "No such option: --fast"),
         (["predict"], 2, "Missing argument"),
         (["train"], 2, "nothing to learn from"),
+        (["train", "--resume", "--out", "run", "--init", "default"], 2, "--init: a run that goes on has its weights"),
         (["train", "--resume"], 2, "say which run with --out"),
         (["train", "--phantoms", "realistic", "--exclude", "x.txt"], 2, "no cases to leave out: give DATA"),
         (["train", "--phantoms", "realistic", "--pseudo", "x"], 2, "go beside true ones: give DATA"),
@@ -119,6 +120,12 @@ def test_two_inputs_of_one_name(bundle: Path, drawn: Path, tmp_path: Path, capsy
     assert run(["predict", str(picture), str(tmp_path / picture.name), "--bundle", str(bundle), "--out", str(out)]) == 1
     assert "has the same name as" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_commands_to_copy_are_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    say_what_next(Path("my run"), Path("my run/bundle"), interrupted=True, beside=None)
+    said = capsys.readouterr().out
+    assert "--out 'my run' --resume" in said and "evaluate 'my run/bundle' DATA --out 'my run/evaluation'" in said
 
 
 def test_a_look_at_the_wrist_is_used_beside_the_first_model(capsys: pytest.CaptureFixture[str]) -> None:

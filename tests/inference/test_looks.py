@@ -140,7 +140,8 @@ def test_segmenter_of_several_bundles(bundle: Path) -> None:
     for ours, theirs in zip(flipped.segment_many(pictures), mirrored, strict=True):
         assert (ours.masks() != theirs).mean() < 1e-4
     assert Segmenter(bundle, hand="find").segment(np.zeros((50, 60), np.uint8)).reason == "no hand was found"
-    assert Segmenter(bundle, wrist_bundle=bundle).segment(pictures[0]).bones
+    with pytest.raises(UsageError, match=r"--wrist-bundle .* does not see wrists alone"):
+        Segmenter(bundle, wrist_bundle=bundle)
     with pytest.raises(UsageError, match="--weights"):
         Segmenter([bundle, bundle], weights=[1])
     with pytest.raises(UsageError, match="--batch"):

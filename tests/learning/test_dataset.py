@@ -146,6 +146,15 @@ def test_a_sample_shows_what_prediction_looks_at(hand: str, largest: str, tmp_pa
     assert larger[INDEX["Capitate"]] > (4 if hand == "wrist" else 1.1)
 
 
+def test_phantoms_are_seen_as_wrists_too() -> None:
+    wrist = recipe("input.hand=wrist", "input.size=96", "phantoms.profile=clean", "phantoms.validation_size=256")
+    shown = unpack(TrainingSet(wrist, [], PictureCache(None))[1]["masks"].view(np.uint32)).mean(axis=(1, 2))
+    whole = unpack(draw_phantom(wrist, 1, 288)[1]).mean(axis=(1, 2))
+    assert shown[INDEX["Capitate"]] > 4 * whole[INDEX["Capitate"]] > 0
+    item = ValidationSet(wrist, [], PictureCache(None))[0]
+    assert item.view.window.height < 200 and item.areas[INDEX["Capitate"]] and not item.areas[INDEX["finger-8"]]
+
+
 def test_a_perfect_network_gets_full_marks_however_it_looks(tmp_path: Path) -> None:
     cases = open_collection(write_hands(tmp_path, people=2, test_people=0)).cases
     for hand in ("find", "wrist"):

@@ -88,7 +88,7 @@ def test_run_folder_holds_what_it_promises(run: tuple[Path, Outcome]) -> None:
 
 @pytest.mark.usefixtures("no_export")
 def test_interrupted_run_leaves_a_model_and_resumes_to_the_same_weights(
-    run: tuple[Path, Outcome], drawn: Path, tmp_path: Path
+    run: tuple[Path, Outcome], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight = torch.load(run[0] / "last.ckpt", weights_only=True)["state_dict"]
     out = tmp_path / "run"
@@ -101,8 +101,11 @@ def test_interrupted_run_leaves_a_model_and_resumes_to_the_same_weights(
     assert straight.keys() == resumed.keys()
     assert all(torch.equal(straight[name], resumed[name]) for name in straight)
     assert (out / "history.csv").read_text().count("\n") == 3
-    third = fit(tiny(), out, open_collection(drawn), resume=True)
-    assert third.state.step == 4
+    said: list[str] = []
+    listener = Watch()
+    monkeypatch.setattr(listener, "said", said.append)
+    third = fit(tiny(), out, open_collection(drawn), resume=True, watch=listener)
+    assert third.state.step == 4 and "nothing was left to train" in said[-1]
 
 
 @pytest.mark.usefixtures("no_export")

@@ -27,11 +27,36 @@ def test_ranges_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["lr=1..2", "optimiser.lr", "optimiser.lr=2..1", "optimiser.lr=a..b", "input.size=[1]"]
+    "text",
+    ["lr=1..2", "optimiser.lr", "optimiser.lr=2..1", "optimiser.lr=a..b", "input.size=[1]", "input.size=100..200"],
 )
 def test_bad_ranges_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"--vary"):
         parse_range(text)
+
+
+def test_what_is_no_recipe_is_no_trial(drawn: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean"):
+        parse_range("optimiser.l=1..2")
+    with pytest.raises(UsageError, match="smal"):
+        tune(
+            "smal",
+            _TINY,
+            [Range("optimiser.lr", 1e-4, 1e-2)],
+            tmp_path,
+            open_collection(drawn),
+            trials=1,
+            watch=Watch(),
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_sizes_are_drawn_that_a_network_can_see(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drew: list[int] = []
+    monkeypatch.setattr("handbones.learning.tuning._train", lambda recipe, *_: drew.append(recipe.input.size) or 0.5)
+    ranges = [Range("input.size", 64, 320)]
+    tune("small", _TINY, ranges, tmp_path, open_collection(drawn), trials=4, watch=Watch())
+    assert len(set(drew)) > 1 and not any(size % 32 for size in drew)
 
 
 def test_a_trial_that_fails_is_left(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

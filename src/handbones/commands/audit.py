@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handbones.commands.console import counting
+from handbones.commands.console import counting, quoted
 from handbones.commands.surveying import Cache, NoCache, SkipBad, Workers, look_at
 from handbones.files import make_folder
 
@@ -54,9 +54,8 @@ def audit(
     print(f"written: {out / 'audit.html'}, {out / 'findings.csv'}")
     if write_exclude is not None:
         count = written.write_exclude(write_exclude, findings)
-        print(
-            f"written: {write_exclude} with {count} cases: look at them, then handbones train --exclude {write_exclude}"
-        )
+        then = f"handbones train DATA --exclude {quoted(write_exclude)}"
+        print(f"written: {write_exclude} with {count} cases: look at them, then {then}")
 
 
 def _disagreements(survey: "Survey", bundles: list[Path], device: str, backend: str) -> "list[Finding]":

@@ -2,9 +2,11 @@
 
 import importlib.util
 import math
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -34,6 +36,11 @@ def need_torch() -> None:
 def counted(number: int, what: str) -> str:
     """As `1 picture` or `2 pictures`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def quoted(path: Path | str) -> str:
+    """A path as a shell takes it, for commands that a user may copy."""
+    return shlex.quote(str(path))
 
 
 @contextmanager

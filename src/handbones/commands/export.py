@@ -8,6 +8,7 @@ import typer
 from handbones.bundle import ONNX, Bundle, load_bundle
 from handbones.collection import open_collection
 from handbones.commands.console import need_torch
+from handbones.errors import UsageError
 
 
 def export(
@@ -33,6 +34,8 @@ def export(
     kind = check_precision(precision)
     source = load_bundle(bundle)
     target = out or (source.path if source.path.is_dir() else source.path.parent) / ONNX
+    if target.suffix != ".onnx":
+        raise UsageError(f"--out {target}: must end in .onnx")
     network, card, models = load_network(source), source.card, {"as it was": source}
     if average is not None:
         models["the other"] = load_bundle(average)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handbones.collection import Case, open_collection
-from handbones.commands.console import counting
+from handbones.commands.console import counting, quoted
 from handbones.commands.looking import Opener, looking
 from handbones.errors import UserError
 from handbones.files import make_folder
@@ -62,7 +62,7 @@ def pseudo(
     labelling.link_metadata(collection.root, out)
     count = sum(not one.reason for one in judged)
     print(f"{count} of {len(cases)} pictures kept: {out}; all in {out / labelling.TABLE}")
-    print(f"learn:  handbones train DATA --pseudo {out} --out RUN")
+    print(f"learn:  handbones train DATA --pseudo {quoted(out)} --out RUN")
 
 
 def _audited(kept: list[Case]) -> dict[tuple[str, str], str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from handbones.commands.console import counting
+from handbones.commands.console import counting, quoted
 from handbones.phantom.settings import PRESETS, find_preset
 
 
@@ -51,5 +51,5 @@ def synth(
             progress=progress,
         )
     print(f"{pictures} radiographs of {persons} people: {out}")
-    print(f"look:   handbones check {out}")
-    print(f"learn:  handbones train {out} --recipe small --out runs/small")
+    print(f"look:   handbones check {quoted(out)}")
+    print(f"learn:  handbones train {quoted(out)} --recipe small --out runs/small")

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from handbones.bundle import load_bundle
 from handbones.collection import Collection, open_collection
-from handbones.commands.console import TrainingConsole, need_torch
+from handbones.commands.console import TrainingConsole, need_torch, quoted
 from handbones.errors import UsageError
 from handbones.exclusion import exclude as leave_out
 from handbones.files import make_folder, write_text
@@ -48,6 +49,8 @@ def train(
     if resume and out is None:
         raise UsageError("--resume: say which run with --out")
 
+    if resume and init is not None:
+        raise UsageError("--init: a run that goes on has its weights: leave it out, or --resume")
     folder = out or Path("runs") / Path(recipe or "small").stem
     again = resume and recipe in {None, "auto"}
     chosen: Recipe | None = None
@@ -69,7 +72,7 @@ def train(
     with TrainingConsole() as console:
         outcome = fit(chosen, folder, collection, pseudo=guessed, init=init, resume=resume, watch=console)
     if outcome.first:
-        beside = (init or "FIRST") if chosen.hand == "wrist" else None
+        beside = _first_model(init) if load_bundle(outcome.bundle).recipe.hand == "wrist" else None
         say_what_next(folder, outcome.bundle, interrupted=outcome.interrupted, beside=beside)
     if outcome.interrupted:
         raise KeyboardInterrupt
@@ -105,11 +108,16 @@ def _plan(collection: Collection | None, minutes: float, overrides: list[str], f
     return planned.recipe
 
 
+def _first_model(init: Path | None) -> Path | str:
+    """The model that a look at the wrist goes with: the one that it started from, unless that sees wrists alone."""
+    return "FIRST" if init is None or load_bundle(init).recipe.hand == "wrist" else init
+
+
 def say_what_next(folder: Path, bundle: Path, *, interrupted: bool, beside: Path | str | None) -> None:
     """Print how to use a model; `beside` is the first one, where this sees wrists alone."""
+    first, wrist = quoted(beside or bundle), f" --wrist-bundle {quoted(bundle)}" if beside else ""
     print(f"model:    {bundle}")
     if interrupted:
-        print(f"go on:    handbones train ... --out {folder} --resume")
-    wrist = f" --wrist-bundle {bundle}" if beside else ""
-    print(f"measure:  handbones evaluate {beside or bundle} DATA{wrist} --out {folder / 'evaluation'}")
-    print(f"use:      handbones predict PICTURES --bundle {beside or bundle}{wrist} --out {folder / 'prediction'}")
+        print(f"go on:    handbones train ... --out {quoted(folder)} --resume")
+    print(f"measure:  handbones evaluate {first} DATA{wrist} --out {quoted(folder / 'evaluation')}")
+    print(f"use:      handbones predict PICTURES --bundle {first}{wrist} --out {quoted(folder / 'prediction')}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from handbones.collection import open_collection
-from handbones.commands.console import TrainingConsole, installed, need_torch
+from handbones.commands.console import TrainingConsole, installed, need_torch, quoted
 from handbones.errors import UserError
 
 _VARIED = ("optimiser.lr=3e-4..6e-3", "loss.bce=1.0..16.0", "input.size=[256, 320, 384]")
@@ -20,6 +20,9 @@ def tune(
     vary: Annotated[
         list[str] | None,
         typer.Option(metavar="FIELD=LOW..HIGH", help=f"What to vary; repeatable. Unless given: {', '.join(_VARIED)}"),
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="A bundle that each starts from, as wrist and finetune need one.")
     ] = None,
     trials: Annotated[int, typer.Option(help="Trainings in all.", min=1)] = 20,
     minutes: Annotated[float, typer.Option(help="Time of each.")] = 5.0,
@@ -37,9 +40,11 @@ def tune(
     overrides = [f"training.minutes={minutes}", f"validation.minutes={minutes / 4}", *(settings or [])]
     collection = open_collection(data) if data is not None else None
     with TrainingConsole() as console:
-        study = tuning.tune(recipe, overrides, ranges, out, collection, trials=trials, watch=console)
+        study = tuning.tune(recipe, overrides, ranges, out, collection, trials=trials, watch=console, init=init)
     print(f"best of {trials}: Dice {study.best_value:.4f} with")
     for field, value in study.best_params.items():
         print(f"  {field:20} {value}")
-    again = f"handbones train {data or ''} --recipe {out / 'best.yaml'} --set training.minutes=60".replace("  ", " ")
-    print(f"all:    {out / 'trials.csv'}\nlearn:  {again}")
+    learn = "" if data is None else f"{quoted(data)} "
+    start = "" if init is None else f" --init {quoted(init)}"
+    print(f"all:    {out / 'trials.csv'}")
+    print(f"learn:  handbones train {learn}--recipe {quoted(out / 'best.yaml')}{start} --set training.minutes=60")

@@ -74,7 +74,8 @@ class Segmenter:
 
         `size` (longest side that the networks see, in pixels), `threshold` (probability) and `hand` (`find` or
         `whole`) are the recipe's, of the first bundle, unless given. `wrist_bundle`: a network of its own for the
-        second look at the wrist, which it implies. `batch`: pictures, or looks at them, that a network sees at once.
+        second look at the wrist, which it implies; unless given, the packaged model has one, and the word `none` is
+        for none. `batch`: pictures, or looks at them, that a network sees at once.
         `clean`: steps of `cleaning.STEPS`, done in their order there; unless given, `fingers` where hands are found.
         Raises `UserError` and `UsageError`.
         """
@@ -105,11 +106,11 @@ class Segmenter:
         networks = [Network.load(b, device, backend, size, w) for b, w in zip(bundles, weights, strict=True)]
         self._ensemble = Ensemble(networks, looks, batch)
         self._wrist: Ensemble | None = None
-        if looks.wrist or wrist_bundle is not None:
+        own = _wrist_bundle(wrist_bundle, bundles)
+        if looks.wrist or own is not None:
             seers = networks
-            if wrist_bundle is not None:
-                own, weight = _bundle(wrist_bundle), _CLOSER * sum(weights)
-                seers = [Network.load(own, device, backend, None, weight)]  # `size` is that of the whole picture
+            if own is not None:  # `size` is that of the whole picture
+                seers = [Network.load(own, device, backend, None, _CLOSER * sum(weights))]
             self._wrist = Ensemble(seers, replace(looks, tile=None), batch)
 
     def segment(self, picture: Picture, metadata: Metadata | None = None) -> Segmentation:
@@ -235,6 +236,19 @@ def _scene(picture: Gray, metadata: Metadata, sighting: Sighting, *, upright: bo
 
 def _bundle(source: Source) -> Bundle:
     return source if isinstance(source, Bundle) else load_bundle(source)
+
+
+def _wrist_bundle(source: Source, beside: Sequence[Bundle]) -> Bundle | None:
+    """The network of the wrist's own, if there is to be one."""
+    if source is None:
+        place = beside[0].wrist if len(beside) == 1 else None
+        return load_bundle(place) if place is not None else None
+    if str(source) == "none" and not Path("none").exists():
+        return None
+    bundle = _bundle(source)
+    if bundle.recipe.hand != "wrist":
+        raise UsageError(f"--wrist-bundle {bundle.path}: does not see wrists alone: --wrist looks twice with one model")
+    return bundle
 
 
 @lru_cache(maxsize=2)

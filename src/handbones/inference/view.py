@@ -31,8 +31,6 @@ Planes = npt.NDArray[Any]
 
 FINER = 2.0
 """Cells along a side for each logit, at most."""
-_BLUR = 0.25
-"""Standard deviation of a fading view's weights, as a share of its sides."""
 _LEAST = 1e-3
 """Weight that a fading view keeps in its corners, so that no pixel is without any."""
 _SURE = 20.0
@@ -312,8 +310,8 @@ def _tones(inverted: bool, gamma: float) -> Gray:
 
 
 def _fading(height: int, width: int) -> Weights:
-    """Weights that fall off from the middle as a Gaussian."""
-    down, across = (np.exp(-0.5 * ((np.arange(n) + 0.5) / n - 0.5) ** 2 / _BLUR**2) for n in (height, width))
+    """Weights that fall off from the middle to the borders as a squared sine (a Hann window)."""
+    down, across = (np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2 for n in (height, width))
     weights: Weights = np.maximum(np.outer(down, across), _LEAST).astype(np.float32)
     return weights
 

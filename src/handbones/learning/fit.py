@@ -78,8 +78,7 @@ def fit(
             )
         if recipe.hand == "wrist":
             raise UsageError(
-                "input.hand=wrist is for a second look, which goes on from the first model: give --init BUNDLE; or set "
-                "network.weights=imagenet"
+                "input.hand=wrist is for a second look, which goes on from the first model: give --init BUNDLE"
             )
     run = Run(out, recipe, Split.of(recipe, collection, pseudo), writes=world.writes)
     if recipe.phantoms.profile is None:
@@ -121,13 +120,16 @@ def _learn(
 
     samples.scenes = comes_as_scenes(recipe, device)
     step_batches = training.accumulate * world.size
-    first = run.steps_done() * step_batches
+    earlier = run.steps_done()
+    first = earlier * step_batches
     last = course.total_steps * step_batches if course.total_steps else None
     serials = Serials(training.batch, first, last, world.rank, world.size)
     loader = training_loader(samples, serials, workers, on_gpu=device == "cuda", world=world)
     memory = plain_memory_errors(recipe, lambda: course.validating, workers)
     with stopping, _plain_errors(), memory:
         trainer.fit(module, loader, ckpt_path=run.checkpoint if resume else None, weights_only=True)
+    if resume and course.step == earlier and not course.interrupted:
+        watch.said("nothing was left to train: give more with --minutes, or set training.steps or training.epochs")
     if world.writes:
         run.finish(module.model, course.state())
     return Outcome(run.bundle, course.state(), course.interrupted, world.writes)

@@ -119,7 +119,10 @@ class Run:
             if changed:
                 raise UsageError(f"{self.folder}: was trained with another {changed[0]}: a resume cannot change that")
             if json.loads(cases.read_text(encoding="utf-8")) != self.split.names():
-                raise UserError(f"{self.folder}: was trained on other cases: give --resume the same DATA and --pseudo")
+                raise UserError(
+                    f"{self.folder}: was trained on other cases: give --resume the same DATA, --pseudo, --exclude and "
+                    f"--skip-bad"
+                )
         if not self.writes:
             return
         make_folder(self.folder)

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from annotated_types import MultipleOf
+from pydantic import BaseModel
 
 from handbones.collection import Collection
 from handbones.errors import UsageError, UserError
 from handbones.files import make_folder, write_text
 from handbones.learning.fit import fit
 from handbones.learning.watch import State, Watch
-from handbones.recipe import Recipe, field_names, load_recipe
+from handbones.recipe import Recipe, field_names, load_recipe, nearest
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -43,15 +45,18 @@ class Range:
         assert self.low is not None and self.high is not None
         log = self.low > 0 and self.high / self.low > _LOGARITHMIC
         if isinstance(self.low, int) and isinstance(self.high, int):
-            return trial.suggest_int(self.field, self.low, self.high, log=log)
+            step = _step(self.field)
+            return trial.suggest_int(self.field, self.low, self.high, step=step, log=log and step == 1)
         return trial.suggest_float(self.field, float(self.low), float(self.high), log=log)
 
 
 def parse_range(text: str) -> Range:
     """Read `field=low..high` or `field=[a, b, c]`. Raises `UsageError`."""
     field, equals, values = text.partition("=")
-    if not equals or field not in field_names():
+    if not equals:
         raise UsageError(f"--vary {text}: write FIELD=LOW..HIGH or FIELD=[A, B, C] with a field of the recipe")
+    if field not in field_names():
+        raise UsageError(f"--vary {text}: no such field{nearest(field, field_names())}")
     low, dots, high = values.partition("..")
     if dots:
         # YAML reads 1e-3 as text, but not 1.0e-3; Python reads both.
@@ -61,6 +66,8 @@ def parse_range(text: str) -> Range:
             raise UsageError(f"--vary {text}: {low} and {high} must be numbers") from None
         if not first < last:
             raise UsageError(f"--vary {text}: {low} must be less than {high}")
+        if isinstance(first, int) and isinstance(last, int) and (first % _step(field) or last % _step(field)):
+            raise UsageError(f"--vary {text}: {low} and {high} must be multiples of {_step(field)}")
         return Range(field, first, last)
     try:
         choices = yaml.safe_load(values)
@@ -69,6 +76,15 @@ def parse_range(text: str) -> Range:
     if not isinstance(choices, list) or len(choices) < 2:
         raise UsageError(f"--vary {text}: write FIELD=LOW..HIGH or FIELD=[A, B, C]")
     return Range(field, choices=tuple(choices))
+
+
+def _step(field: str) -> int:
+    """What whole values of a field are multiples of."""
+    part, _, name = field.partition(".")
+    settings = Recipe.model_fields[part].annotation
+    assert isinstance(settings, type) and issubclass(settings, BaseModel)
+    bounds = settings.model_fields[name].metadata if name else []
+    return next((int(str(bound.multiple_of)) for bound in bounds if isinstance(bound, MultipleOf)), 1)
 
 
 def tune(
@@ -80,14 +96,17 @@ def tune(
     *,
     trials: int,
     watch: Watch,
+    init: Path | None = None,
 ) -> "Study":
     """Train until `trials` trainings are done in all, and leave `out`/best.yaml and `out`/trials.csv.
 
     A trial that at a validation lags behind the median of the others ends early. What is done is kept in
     `out`/study.db, so that the same call goes on after a cut; the trial that was cut is done anew. One that fails, as
     where its network does not fit into memory, is noted and left; after three in a row the last error is raised.
-    Raises `UsageError` where other fields were varied in `out` before.
+    `init` is a bundle that every trial starts from. Raises `UsageError` where the recipe is none before anything is
+    varied, and where other fields were varied in `out` before.
     """
+    load_recipe(recipe, list(overrides))
     import optuna  # noqa: PLC0415 an extra
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -114,7 +133,7 @@ def tune(
         given = [*overrides, *(f"{field}={json.dumps(value)}" for field, value in values.items())]
         try:
             chosen = load_recipe(recipe, given)
-            dice = _train(chosen, out / "trial", collection, trial, watch)
+            dice = _train(chosen, out / "trial", collection, trial, watch, init)
         except UserError as error:
             trial.set_user_attr("error", str(error))
             study.tell(trial, state=states.FAIL)
@@ -132,12 +151,14 @@ def tune(
     return study
 
 
-def _train(recipe: Recipe, run: Path, collection: Collection | None, trial: "Trial", watch: Watch) -> float | None:
+def _train(
+    recipe: Recipe, run: Path, collection: Collection | None, trial: "Trial", watch: Watch, init: Path | None
+) -> float | None:
     """The best validation Dice of one training; None if it was given up."""
     shutil.rmtree(run, ignore_errors=True)
     referee = _Referee(trial, watch)
     try:
-        outcome = fit(recipe, run, collection, watch=referee)
+        outcome = fit(recipe, run, collection, init=init, watch=referee)
     except _HopelessError:
         watch.said("behind the median of the others: given up")
         return None
