@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from drawn import write_collection
 from handbones.cli import run
+from handbones.commands.surveying import look_at
 from handbones.inference.submission import SubmissionWriter
 
 pytestmark = pytest.mark.train
@@ -62,6 +64,49 @@ def test_two_processes_write_what_one_writes(bundle: Path, drawn: Path, tmp_path
     assert [path.name for path in files[0]] == [path.name for path in files[1]]
     for one, two in zip(*files, strict=True):
         assert one.read_bytes() == two.read_bytes(), one.name
+
+
+def test_bad_pictures_of_the_test_part_are_named_and_those_of_training_do_not_matter(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = write_collection(tmp_path / "data"), tmp_path / "out"
+    predict = ["predict", str(root), "--bundle", str(bundle), "--out", str(out), "--no-overlays"]
+    labels, (first, second) = next(root.rglob("*.json")), sorted((root / "test").rglob("*.png"))
+    labels.write_text("{")
+    assert run(predict) == 0
+    assert "left out" not in capsys.readouterr().out
+    first.write_bytes(b"")
+    assert run(predict) == 1
+    assert run([*predict, "--skip-bad"]) == 0
+    said = capsys.readouterr().out
+    assert f"left out: 1 case with problems (handbones check {root} lists them): {first}\n" in said
+    assert "1 picture: " in said
+    check = ["submission", "check", str(out / "submission.csv"), "--data", str(root)]
+    assert run(check) == 1
+    assert capsys.readouterr().out == f"{first.name}: missing\n"
+    second.write_bytes(b"")
+    assert run([*predict, "--skip-bad"]) == 1
+    assert "every picture has problems" in capsys.readouterr().err
+
+
+def test_others_say_what_they_leave_out(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, out = write_collection(tmp_path / "data"), ["--out", str(tmp_path / "out"), "--skip-bad"]
+    for path in sorted(root.rglob("*.json"))[:4]:
+        path.write_text("{")
+    for path in ("test/DCM/a.png", "meta_data.xlsx"):
+        (root / path).write_text("")
+    expected = "left out: 5 cases and 1 other file with problems"
+    for command in (["evaluate", str(bundle), str(root)], ["measure", str(root)], ["pseudo", str(bundle), str(root)]):
+        assert run([*command, *out]) == 0
+        said = capsys.readouterr().out
+        assert expected in said and "image1001_L.png and 3 more\n" in said
+    file = tmp_path / "z.onnx"
+    export = ["export", str(bundle), "--precision", "int8", "--data", str(root), "--out", str(file)]
+    assert run(export) == 1 and not file.exists()
+    assert run([*export, "--skip-bad"]) == 0
+    assert expected in capsys.readouterr().out
+    look_at(root, cache=None, no_cache=True, workers=1, skip_bad=True)
+    assert expected in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """`handbones predict`: the bones of pictures as submission CSV, label files, overlays and more."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handbones.collection import Case, open_collection
-from handbones.commands.console import counted, counting
+from handbones.commands.console import counted, counting, say_left_out
 from handbones.commands.looking import Opener, looking
 from handbones.errors import UsageError, UserError
 from handbones.files import make_folder, write_text
@@ -76,18 +76,21 @@ def predict(
     print(f"{counted(len(cases), 'picture')}: {', '.join(str(out / name) for name in written)}")
 
 
-def pictures_of(inputs: Iterable[Path], *, skip_bad: bool = False) -> list[Case]:
+def pictures_of(inputs: Sequence[Path], *, skip_bad: bool = False) -> list[Case]:
     """The cases to predict, sorted by path: of each collection its test part if it has one, else all.
 
-    Raises `UserError` where two of them would write the same files.
+    Prints which are left out. Raises `UserError` where none is left, or two of them would write the same files.
     """
     by_stem: dict[str, Case] = {}
     for path in inputs:
-        collection = open_collection(path, strict=not skip_bad)
-        for case in collection.test or collection.cases:
+        collection = open_collection(path, strict=not skip_bad, part="test")
+        say_left_out(collection, most=len(collection.problems))
+        for case in collection.cases:
             first = by_stem.setdefault(case.stem, case).image
             if first.resolve() != case.image.resolve():
                 raise UserError(f"{case.image}: has the same name as {first}: predict them into two folders")
+    if not by_stem:
+        raise UserError(f"{inputs[0]}: every picture has problems: handbones check {inputs[0]} lists them")
     return sorted(by_stem.values(), key=lambda case: case.image.as_posix())
 
 
