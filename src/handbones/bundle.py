@@ -10,6 +10,7 @@ A bundle is a folder
 or one .onnx file that carries recipe and card in its metadata.
 """
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ class Bundle:
     """model.safetensors, if it is there."""
     onnx: Path | None
     """model.onnx, or the single file, if it is there."""
+
+    def digest(self) -> str:
+        """Of recipe and weights, which decide what it finds: 32 hexadecimal digits."""
+        files = [path.read_bytes() for path in (self.weights, self.onnx) if path]
+        return hashlib.sha256(b"".join([self.recipe.to_yaml().encode(), *files])).hexdigest()[:32]
 
 
 def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,12 +35,15 @@ def test_more_formats_resume_vote_and_check(
     whole = (out / "submission.csv").read_bytes()
     part = out / "submission.csv.part"
     part.write_bytes(whole[: len(whole) // 2])
-    assert run([*predict, "--flip", "--clean", "largest", "--resume"]) == 0
+    same = [*predict, "--flip", "--clean", "largest", "--resume"]
+    capsys.readouterr()
+    assert run(same) == 0
+    assert "pictures kept from the earlier run" in capsys.readouterr().out
     assert (out / "submission.csv").read_bytes() == whole and not part.exists()
     with SubmissionWriter(tmp_path / "x.csv", keep=True) as other:
         other.write("foreign.png", [""] * 29)
     (tmp_path / "x.csv").rename(part)
-    assert run([*predict, "--resume"]) == 1
+    assert run(same) == 1
     assert "is of other pictures" in capsys.readouterr().err
 
     csv = str(out / "submission.csv")
@@ -49,6 +53,26 @@ def test_more_formats_resume_vote_and_check(
     assert "all is well" in capsys.readouterr().out
     assert run(["submission", "check", csv, "--size", "64x64", "--data", str(drawn)]) == 1
     assert "image1003_L.png: missing" in capsys.readouterr().out
+
+
+def test_resume_keeps_nothing_of_another_model(
+    bundle: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    predict = ["predict", str(drawn), "--out", str(out), "--no-overlays", "--hand", "whole"]
+    assert run([*predict, "--bundle", str(bundle)]) == 0
+    shutil.copytree(bundle, other)
+    assert run([*predict, "--bundle", str(other), "--resume", "--batch", "2"]) == 0  # a copy is the same model
+    made_with = out / "made_with.json"
+    with (other / "model.safetensors").open("ab") as file:
+        file.write(b" ")
+    for changed, flag in ((str(other), "--bundle"), (str(bundle), "--scales")):
+        assert run([*predict, "--bundle", changed, "--scales", "1,0.8", "--resume"]) == 1
+        assert f"{made_with}: the earlier run had another {flag}: give that" in capsys.readouterr().err
+    made_with.unlink()
+    assert run([*predict, "--bundle", str(bundle), "--resume"]) == 1
+    assert f"{made_with}: not there" in capsys.readouterr().err
+    assert run([*predict, "--bundle", str(bundle)]) == 0 and made_with.exists()
 
 
 def test_two_processes_write_what_one_writes(bundle: Path, drawn: Path, tmp_path: Path) -> None:
