@@ -217,3 +217,18 @@ def test_a_dicom_needs_no_suffix(tmp_path: Path) -> None:
     (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "README").write_text("no picture")
     assert [problem.path.name for problem in open_collection(tmp_path, strict=False).problems] == ["IM0001"]
+
+
+def test_one_part_alone_is_looked_at_if_it_is_there(competition: Path) -> None:
+    (competition / JSON).unlink()
+    assert [case.name for case in open_collection(competition, part="test").cases] == ["image9_L.png"]
+    cut_short(competition / "test/DCM/ID003/image9_L.png")
+    collection = open_collection(competition, strict=False, part="test")
+    assert not collection.cases and [case.name for case in collection.left_out] == ["image9_L.png"]
+    shutil.rmtree(competition / "test")
+    assert len(open_collection(competition, strict=False, part="test").cases) == 5
+
+
+def test_an_empty_folder_of_labels_is_as_none(competition: Path) -> None:
+    (competition / "test/outputs_json").mkdir()
+    assert len(open_collection(competition).test) == 1

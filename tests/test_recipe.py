@@ -1,7 +1,9 @@
 """Recipes: the shipped ones are valid, every field explains itself, and a mistake is one helpful line."""
 
+import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -121,6 +123,17 @@ def test_what_a_recipe_leaves_open_is_that_of_the_model_it_goes_on_from() -> Non
     assert inherit(tuned, load_recipe("small")) == tuned  # nothing is open any more
     with pytest.raises(UsageError, match="goes on from: patches"):
         inherit(load_recipe("finetune", ["patches.size=512"]), origin)
+
+
+def test_the_winner_passes_on_options_and_names_with_spaces(tmp_path: Path) -> None:
+    (tmp_path / "handbones").write_text('#!/bin/sh\nfor word in "$@"; do printf "%s|" "$word"; done\necho\n')
+    (tmp_path / "handbones").chmod(0o755)
+    command = ["sh", recipe_folder() / "winner.sh", "my data", "my runs", "3", "--exclude", "my list.txt", "--skip-bad"]
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    given = "--out|my runs/strong-3|--exclude|my list.txt|--skip-bad|"
+    assert said[0] == f"train|my data|--recipe|strong|--fold|3|{given}"
+    assert "--bundle|my runs/strong-3|--bundle|my runs/balanced-3|--bundle|my runs/deeplab-3|--skip-bad|" in said[3]
 
 
 def test_the_winner_is_made_of_shipped_recipes() -> None:

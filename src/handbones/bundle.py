@@ -10,6 +10,7 @@ A bundle is a folder
 or one .onnx file that carries recipe and card in its metadata.
 """
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -48,6 +49,11 @@ class Bundle:
         """Of the packaged model: where its network of the wrist's own is. No other bundle has one."""
         beside = _MODELS / f"{PACKAGED[1]}.onnx"
         return beside if self.path == _MODELS / f"{PACKAGED[0]}.onnx" and beside.is_file() else None
+
+    def digest(self) -> str:
+        """Of recipe and weights, which decide what it finds: 32 hexadecimal digits."""
+        files = [path.read_bytes() for path in (self.weights, self.onnx) if path]
+        return hashlib.sha256(b"".join([self.recipe.to_yaml().encode(), *files])).hexdigest()[:32]
 
 
 def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:

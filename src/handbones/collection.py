@@ -97,6 +97,8 @@ class Collection:
     root: Path
     cases: list[Case]
     problems: list[Problem]
+    left_out: list[Case] = field(default_factory=list)
+    """Cases that are not among the others since they have a problem."""
 
     @property
     def labelled(self) -> list[Case]:
@@ -122,12 +124,15 @@ class _Pair:
     problems: list[Problem] = field(default_factory=list)
 
 
-def open_collection(root: str | os.PathLike[str], *, strict: bool = True, deep: bool = False) -> Collection:
+def open_collection(
+    root: str | os.PathLike[str], *, strict: bool = True, deep: bool = False, part: Split | None = None
+) -> Collection:
     """Find, pair and check the cases under `root`.
 
     The quick check reads the headers of pictures and all labels; `deep` also decodes every picture. With `strict`,
     problems raise one `UserError` that lists them; otherwise cases with a problem are left out and the problems are
-    in the collection. An empty or missing folder always raises.
+    in the collection. With `part`, where there are pictures of that part, they are all that is looked at. An empty or
+    missing folder always raises.
     """
     root = Path(root)
     try:
@@ -140,6 +145,8 @@ def open_collection(root: str | os.PathLike[str], *, strict: bool = True, deep: 
         raise UserError(
             f"{root}: no pictures in it: give a folder with train/DCM, with images/, or with {FORMATS} files"
         )
+    if any(pair.image and pair.split == part for pair in pairs):
+        pairs = [pair for pair in pairs if pair.split == part]
     with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
         list(pool.map(lambda pair: _check(pair, deep), pairs))
     _check_names(pairs)
@@ -147,8 +154,8 @@ def open_collection(root: str | os.PathLike[str], *, strict: bool = True, deep: 
     problems += [problem for pair in pairs for problem in pair.problems]
     if strict and problems:
         raise UserError(_in_one_message(root, problems))
-    good = [pair for pair in pairs if not pair.problems]
-    return Collection(root, [_case(pair, people) for pair in good], problems)
+    good, bad = ([pair for pair in pairs if pair.image and bool(pair.problems) is wrong] for wrong in (False, True))
+    return Collection(root, [_case(pair, people) for pair in good], problems, [_case(pair, people) for pair in bad])
 
 
 def side_of(case: Case) -> Side | None:
@@ -199,10 +206,10 @@ def _labels_in(path: Path) -> Path | None:
 
 
 def _match(images_folder: Path, labels_folder: Path, split: Split | None = None) -> Iterator[_Pair]:
-    """Pictures and label files matched by sub-folder and stem; without the folder of labels there are none to miss."""
-    labelled = labels_folder.is_dir()
+    """Pictures and label files matched by sub-folder and stem; where there are no labels at all, none are missed."""
     images = _files(images_folder, PICTURE_SUFFIXES)
     labels = _files(labels_folder, frozenset({".json"}))
+    labelled = bool(labels)
     for (place, stem), paths in images.items():
         partner = labels.get((place, stem), [None])[0]
         for image in paths:

@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from drawn import write_collection
 from handbones.cli import run
+from handbones.commands.surveying import look_at
 from handbones.inference.submission import SubmissionWriter
 
 pytestmark = pytest.mark.train
@@ -32,12 +35,15 @@ def test_more_formats_resume_vote_and_check(
     whole = (out / "submission.csv").read_bytes()
     part = out / "submission.csv.part"
     part.write_bytes(whole[: len(whole) // 2])
-    assert run([*predict, "--flip", "--clean", "largest", "--resume"]) == 0
+    same = [*predict, "--flip", "--clean", "largest", "--resume"]
+    capsys.readouterr()
+    assert run(same) == 0
+    assert "pictures kept from the earlier run" in capsys.readouterr().out
     assert (out / "submission.csv").read_bytes() == whole and not part.exists()
     with SubmissionWriter(tmp_path / "x.csv", keep=True) as other:
         other.write("foreign.png", [""] * 29)
     (tmp_path / "x.csv").rename(part)
-    assert run([*predict, "--resume"]) == 1
+    assert run(same) == 1
     assert "is of other pictures" in capsys.readouterr().err
 
     csv = str(out / "submission.csv")
@@ -47,6 +53,26 @@ def test_more_formats_resume_vote_and_check(
     assert "all is well" in capsys.readouterr().out
     assert run(["submission", "check", csv, "--size", "64x64", "--data", str(drawn)]) == 1
     assert "image1003_L.png: missing" in capsys.readouterr().out
+
+
+def test_resume_keeps_nothing_of_another_model(
+    bundle: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    predict = ["predict", str(drawn), "--out", str(out), "--no-overlays", "--hand", "whole"]
+    assert run([*predict, "--bundle", str(bundle)]) == 0
+    shutil.copytree(bundle, other)
+    assert run([*predict, "--bundle", str(other), "--resume", "--batch", "2"]) == 0  # a copy is the same model
+    made_with = out / "made_with.json"
+    with (other / "model.safetensors").open("ab") as file:
+        file.write(b" ")
+    for changed, flag in ((str(other), "--bundle"), (str(bundle), "--scales")):
+        assert run([*predict, "--bundle", changed, "--scales", "1,0.8", "--resume"]) == 1
+        assert f"{made_with}: the earlier run had another {flag}: give that" in capsys.readouterr().err
+    made_with.unlink()
+    assert run([*predict, "--bundle", str(bundle), "--resume"]) == 1
+    assert f"{made_with}: not there" in capsys.readouterr().err
+    assert run([*predict, "--bundle", str(bundle)]) == 0 and made_with.exists()
 
 
 def test_two_processes_write_what_one_writes(bundle: Path, drawn: Path, tmp_path: Path) -> None:
@@ -62,6 +88,49 @@ def test_two_processes_write_what_one_writes(bundle: Path, drawn: Path, tmp_path
     assert [path.name for path in files[0]] == [path.name for path in files[1]]
     for one, two in zip(*files, strict=True):
         assert one.read_bytes() == two.read_bytes(), one.name
+
+
+def test_bad_pictures_of_the_test_part_are_named_and_those_of_training_do_not_matter(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = write_collection(tmp_path / "data"), tmp_path / "out"
+    predict = ["predict", str(root), "--bundle", str(bundle), "--out", str(out), "--no-overlays"]
+    labels, (first, second) = next(root.rglob("*.json")), sorted((root / "test").rglob("*.png"))
+    labels.write_text("{")
+    assert run(predict) == 0
+    assert "left out" not in capsys.readouterr().out
+    first.write_bytes(b"")
+    assert run(predict) == 1
+    assert run([*predict, "--skip-bad"]) == 0
+    said = capsys.readouterr().out
+    assert f"left out: 1 case with problems (handbones check {root} lists them): {first}\n" in said
+    assert "1 picture: " in said
+    check = ["submission", "check", str(out / "submission.csv"), "--data", str(root)]
+    assert run(check) == 1
+    assert capsys.readouterr().out == f"{first.name}: missing\n"
+    second.write_bytes(b"")
+    assert run([*predict, "--skip-bad"]) == 1
+    assert "every picture has problems" in capsys.readouterr().err
+
+
+def test_others_say_what_they_leave_out(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, out = write_collection(tmp_path / "data"), ["--out", str(tmp_path / "out"), "--skip-bad"]
+    for path in sorted(root.rglob("*.json"))[:4]:
+        path.write_text("{")
+    for path in ("test/DCM/a.png", "meta_data.xlsx"):
+        (root / path).write_text("")
+    expected = "left out: 5 cases and 1 other file with problems"
+    for command in (["evaluate", str(bundle), str(root)], ["measure", str(root)], ["pseudo", str(bundle), str(root)]):
+        assert run([*command, *out]) == 0
+        said = capsys.readouterr().out
+        assert expected in said and "image1001_L.png and 3 more\n" in said
+    file = tmp_path / "z.onnx"
+    export = ["export", str(bundle), "--precision", "int8", "--data", str(root), "--out", str(file)]
+    assert run(export) == 1 and not file.exists()
+    assert run([*export, "--skip-bad"]) == 0
+    assert expected in capsys.readouterr().out
+    look_at(root, cache=None, no_cache=True, workers=1, skip_bad=True)
+    assert expected in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Submissions survive a cut, are checked line by line, and vote without being decoded."""
 
+import codecs
 import os
 import threading
 import time
@@ -88,6 +89,14 @@ def test_check_finds_what_is_wrong(tmp_path: Path) -> None:
         "a.png: its rows do not stand together",
     ):
         assert expected in found
+
+
+def test_what_excel_and_capitals_change_is_taken(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", ["a.PNG"])
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert list(check_submission(path, SHAPE, ["a.PNG"])) == []
+    small = list(check_submission(path, SHAPE, shapes={"a.PNG": (1, 1)}))
+    assert len(small) == 29 and "lies outside" in small[0]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,17 @@
 
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("optuna")
 
-from handbones.collection import open_collection
+from drawn import write_collection
+from handbones.cli import run
+from handbones.collection import Collection, open_collection
 from handbones.errors import UsageError, UserError
 from handbones.learning.tuning import Range, parse_range, tune
 from handbones.learning.watch import Watch
@@ -76,6 +80,26 @@ def test_a_trial_that_fails_is_left(drawn: Path, tmp_path: Path, monkeypatch: py
     with pytest.raises(UserError, match="memory is full"):
         search(trials=4, watch=Watch())
     assert len(tried) == 8
+
+
+def test_cases_are_left_out_as_in_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, listed = write_collection(tmp_path / "data"), tmp_path / "list.txt"
+    next((root / "test").rglob("*.png")).write_bytes(b"")
+    listed.write_text("ID002\n")
+    learned: list[Collection] = []
+
+    def search(*given: Any, **_: Any) -> SimpleNamespace:
+        learned.append(given[4])
+        return SimpleNamespace(best_value=0.5, best_params={})
+
+    monkeypatch.setattr("handbones.learning.tuning.tune", search)
+    assert run(["tune", str(root), "--skip-bad", "--exclude", str(listed)]) == 0
+    assert learned[0].people == ["ID001", "ID003", "ID004"]
+    said = capsys.readouterr().out
+    assert "left out: 1 case with problems" in said and "left out: 2 cases that" in said
+    assert f"handbones train {root} --skip-bad --exclude {listed} --recipe" in said
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from rich.progress import (
 )
 
 from handbones.anatomy import ANATOMY, GROUPS
+from handbones.collection import Collection, open_collection
 from handbones.errors import UserError
 from handbones.learning.watch import State, Watch
 
@@ -41,6 +42,28 @@ def counted(number: int, what: str) -> str:
 def quoted(path: Path | str) -> str:
     """A path as a shell takes it, for commands that a user may copy."""
     return shlex.quote(str(path))
+
+
+def collection_of(data: Path, *, skip_bad: bool) -> Collection:
+    """Open a collection; with `skip_bad` without the cases that have problems, of which a line tells."""
+    collection = open_collection(data, strict=not skip_bad)
+    say_left_out(collection)
+    return collection
+
+
+def say_left_out(collection: Collection, most: int = 3) -> None:
+    """Print how many cases are left out for their problems, and the paths of the first; nothing if none are."""
+    cases = collection.left_out
+    files = {path for case in cases for path in (case.image, case.labels)}
+    others = dict.fromkeys(problem.path for problem in collection.problems if problem.path not in files)
+    paths = [*(case.image for case in cases), *others]
+    if paths:
+        what = [counted(len(few), name) for few, name in ((cases, "case"), (others, "other file")) if few]
+        more = f" and {len(paths) - most} more" if len(paths) > most else ""
+        print(
+            f"left out: {' and '.join(what)} with problems (handbones check {collection.root} lists them): "
+            f"{', '.join(map(str, paths[:most]))}{more}"
+        )
 
 
 @contextmanager

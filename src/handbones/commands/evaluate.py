@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handbones.anatomy import ANATOMY
-from handbones.collection import Case, open_collection
-from handbones.commands.console import counting
+from handbones.collection import Case
+from handbones.commands.console import collection_of, counting
 from handbones.commands.looking import Opener, looking
 from handbones.files import make_folder
 from handbones.insight.evaluation import Evaluation
@@ -38,7 +38,7 @@ def evaluate(
     """Measure the Dice of a bundle per bone, group and picture, at the pictures' own size."""
     make_folder(out)
     segmenter = opener(bundle)
-    cases = open_collection(data, strict=not skip_bad).labelled
+    cases = collection_of(data, skip_bad=skip_bad).labelled
     more: list[Path] = []
     if report or against:
         evaluation, more = _reported(opener, segmenter, bundle, against, cases, out)

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from handbones.bundle import ONNX, Bundle, load_bundle
-from handbones.collection import open_collection
-from handbones.commands.console import need_torch
-from handbones.errors import UsageError
+from handbones.collection import Case
+from handbones.commands.console import collection_of, need_torch
+from handbones.errors import UsageError, UserError
 
 
 def export(
@@ -25,6 +25,7 @@ def export(
         Path | None, typer.Option(help="Labelled radiographs to measure what that changes on, not phantoms.")
     ] = None,
     phantoms: Annotated[int, typer.Option(help="Number of phantoms to measure that on; 0 measures nothing.")] = 8,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Of --data leave out cases with problems.")] = False,
 ) -> None:
     """Write a bundle as one .onnx file that needs no torch, with recipe and card inside."""
     need_torch()
@@ -33,6 +34,9 @@ def export(
 
     kind = check_precision(precision)
     source = load_bundle(bundle)
+    cases = None if data is None else collection_of(data, skip_bad=skip_bad).labelled
+    if cases == []:
+        raise UserError(f"{data}: no labels to measure on: leave --data out to measure on phantoms")
     target = out or (source.path if source.path.is_dir() else source.path.parent) / ONNX
     if target.suffix != ".onnx":
         raise UsageError(f"--out {target}: must end in .onnx")
@@ -48,16 +52,16 @@ def export(
     print(f"{target}: {size:.1f} MB; its logits agree with torch's to {difference:.0e}")
     if (kind != "fp32" or average is not None) and (data is not None or phantoms):
         models["averaged" if average is not None else f"in {kind}"] = load_bundle(target)
-        dice = ", ".join(f"{_dice(model, data, phantoms):.4f} {name}" for name, model in models.items())
+        dice = ", ".join(f"{_dice(model, cases, phantoms):.4f} {name}" for name, model in models.items())
         print(f"Dice of {'phantoms' if data is None else data}: {dice}")
 
 
-def _dice(bundle: Bundle, data: Path | None, phantoms: int) -> float:
-    """Mean Dice on a collection, or on phantoms."""
+def _dice(bundle: Bundle, cases: list[Case] | None, phantoms: int) -> float:
+    """Mean Dice on labelled cases, or on phantoms."""
     from handbones.inference.segmenter import Segmenter  # noqa: PLC0415 slow to load
     from handbones.insight.evaluation import dice_of_phantoms, evaluate  # noqa: PLC0415
 
-    segmenter = Segmenter(bundle, backend="auto" if bundle.weights is None else "torch")
-    if data is not None:
-        return evaluate(segmenter, open_collection(data).labelled).mean
+    segmenter = Segmenter(bundle, backend="auto" if bundle.weights is None else "torch", wrist_bundle="none")
+    if cases is not None:
+        return evaluate(segmenter, cases).mean
     return float(dice_of_phantoms(segmenter, phantoms, bundle.recipe.phantoms.profile or "realistic").mean())

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handbones.collection import Case, open_collection
-from handbones.commands.console import counted, counting
+from handbones.collection import Case
+from handbones.commands.console import collection_of, counted, counting
 from handbones.commands.looking import Opener, looking, without_model
 from handbones.errors import UserError
 from handbones.files import make_folder
@@ -33,7 +33,7 @@ def measure(
     if not bundle:
         without_model(opener)
     make_folder(out)
-    collection = open_collection(data, strict=not skip_bad)
+    collection = collection_of(data, skip_bad=skip_bad)
     cases = collection.cases if bundle else collection.labelled
     if not cases:
         raise UserError(f"{data}: no labels to measure: give --bundle to measure what a model finds")

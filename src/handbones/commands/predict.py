@@ -1,7 +1,8 @@
 """`handbones predict`: the bones of pictures as submission CSV, label files, overlays and more."""
 
+import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handbones.collection import Case, open_collection
-from handbones.commands.console import counted, counting
+from handbones.commands.console import counted, counting, say_left_out
 from handbones.commands.looking import Opener, looking
 from handbones.errors import UsageError, UserError
 from handbones.files import make_folder, write_text
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _MORE = {"indexed": "indexed", "masks": "masks", "coco": "coco.json"}
 """What may be written beside, and where."""
+_MADE_WITH = "made_with.json"
 _SLACK_S = 60.0
 """Processes of one run may start this long after each other."""
 
@@ -52,21 +54,28 @@ def predict(
     segmenter = opener(bundle or [None])
     every = pictures_of(inputs, skip_bad=skip_bad)
     cases = shard.part(every)
+    settings = json.dumps(segmenter.settings(), indent=1)
     make_folder(out)
     empty: list[str] = []
     coco = CocoDocument()
     submission = SubmissionWriter(shard.place(out / "submission.csv"), keep=True, resume=resume)
-    with submission, counting("pictures", len(cases)) as progress:
+    if resume:
+        _check_settings(out / _MADE_WITH, settings, submission)
+    with submission:
         todo = _left(cases, submission)
-        progress(len(cases) - len(todo))
-        write = partial(_write, out, overlays=overlays, more=more)
-        for case, segmentation in in_background(write, zip(todo, segmenter.segment_with(todo), strict=True)):
-            submission.write(case.name, segmentation.rle())
-            if segmentation.reason:
-                empty.append(f"{case.image}: {segmentation.reason}")
-            if "coco" in more:
-                coco.add(case.name, segmentation)
-            progress(1)
+        write_text(out / _MADE_WITH, settings + "\n")
+        if submission.done:
+            print(f"{counted(len(submission.done), 'picture')} kept from the earlier run")
+        with counting("pictures", len(cases)) as progress:
+            progress(len(submission.done))
+            write = partial(_write, out, overlays=overlays, more=more)
+            for case, segmentation in in_background(write, zip(todo, segmenter.segment_with(todo), strict=True)):
+                submission.write(case.name, segmentation.rle())
+                if segmentation.reason:
+                    empty.append(f"{case.image}: {segmentation.reason}")
+                if "coco" in more:
+                    coco.add(case.name, segmentation)
+                progress(1)
     shard.merge(out / "submission.csv", started - _SLACK_S)
     if "coco" in more:
         write_text(out / "coco.json", coco.to_json())
@@ -76,18 +85,21 @@ def predict(
     print(f"{counted(len(cases), 'picture')}: {', '.join(str(out / name) for name in written)}")
 
 
-def pictures_of(inputs: Iterable[Path], *, skip_bad: bool = False) -> list[Case]:
+def pictures_of(inputs: Sequence[Path], *, skip_bad: bool = False) -> list[Case]:
     """The cases to predict, sorted by path: of each collection its test part if it has one, else all.
 
-    Raises `UserError` where two of them would write the same files.
+    Prints which are left out. Raises `UserError` where none is left, or two of them would write the same files.
     """
     by_stem: dict[str, Case] = {}
     for path in inputs:
-        collection = open_collection(path, strict=not skip_bad)
-        for case in collection.test or collection.cases:
+        collection = open_collection(path, strict=not skip_bad, part="test")
+        say_left_out(collection, most=len(collection.problems))
+        for case in collection.cases:
             first = by_stem.setdefault(case.stem, case).image
             if first.resolve() != case.image.resolve():
                 raise UserError(f"{case.image}: has the same name as {first}: predict them into two folders")
+    if not by_stem:
+        raise UserError(f"{inputs[0]}: every picture has problems: handbones check {inputs[0]} lists them")
     return sorted(by_stem.values(), key=lambda case: case.image.as_posix())
 
 
@@ -98,6 +110,18 @@ def _more(also: str, shard: Shard, *, resume: bool) -> frozenset[str]:
     if "coco" in more and (resume or shard.count > 1):
         raise UsageError("--also coco: is written in one go: leave it out with --resume and under torchrun")
     return more
+
+
+def _check_settings(path: Path, settings: str, submission: SubmissionWriter) -> None:
+    """Raise `UserError` if an earlier run was of another model or had other options, as the file at `path` tells."""
+    if path.exists():
+        earlier, own = json.loads(path.read_text(encoding="utf-8")), json.loads(settings)
+        changed = [name for name in own if own[name] != earlier.get(name)]
+        if changed:
+            flag = f"--{changed[0].replace('_', '-')}"
+            raise UserError(f"{path}: the earlier run had another {flag}: give that, or leave --resume out")
+    elif submission.part.exists() or submission.path.exists():
+        raise UserError(f"{path}: not there to tell what made {submission.path}: leave --resume out to begin anew")
 
 
 def _left(cases: Sequence[Case], submission: SubmissionWriter) -> Sequence[Case]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handbones.collection import Case, open_collection
-from handbones.commands.console import counting, quoted
+from handbones.collection import Case
+from handbones.commands.console import collection_of, counting, quoted
 from handbones.commands.looking import Opener, looking
 from handbones.errors import UserError
 from handbones.files import make_folder
@@ -39,7 +39,7 @@ def pseudo(
 
     if (out / "train").exists():
         raise UserError(f"{out}: holds a collection already: remove it, or choose another --out for this round")
-    collection = open_collection(data, strict=not skip_bad)
+    collection = collection_of(data, skip_bad=skip_bad)
     cases = [case for case in collection.cases if case.labels is None]
     if not cases:
         raise UserError(f"{data}: every picture has labels: there is nothing to label")

@@ -10,8 +10,11 @@ from handbones.collection import open_collection
 from handbones.commands.console import counted
 from handbones.commands.looking import picture_shape
 from handbones.errors import UsageError, UserError
+from handbones.radiograph import Size, picture_size
 
 _SHOWN = 20
+_SIZE = "2048x2048"
+"""Of the competition's pictures."""
 
 
 def submission(
@@ -19,22 +22,33 @@ def submission(
     file: Annotated[Path, typer.Argument(help="The submission CSV.")],
     *,
     data: Annotated[Path | None, typer.Option(help="The collection whose test part the submission must be of.")] = None,
-    size: Annotated[str, typer.Option(help="Height and width of the pictures.")] = "2048x2048",
+    size: Annotated[
+        str | None, typer.Option(help=f"Height and width of all pictures; as in DATA, or {_SIZE}, unless given.")
+    ] = None,
 ) -> None:
     """Check a submission: columns, order, counts, names, and runs that fit, ascend and do not overlap."""
     from handbones.inference.submission import check_submission  # noqa: PLC0415 slow to load
 
     if action != "check":
         raise UsageError(f"submission {action}: there is only: submission check FILE")
-    names = None if data is None else [case.name for case in open_collection(data).test]
-    if names == []:
-        raise UserError(f"{data}: has no test part")
-    problems = check_submission(file, picture_shape(size), names)
+    names, shapes = (None, {}) if data is None else _test_part(data)
+    problems = check_submission(file, picture_shape(size or _SIZE), names, {} if size else shapes)
     shown = list(islice(problems, _SHOWN))
     if not shown:
-        print(f"{file}: all is well")
+        print(f"{file}: all is well" + f" for pictures of {_SIZE}" * (size is None and data is None))
         return
     rest = sum(1 for _ in problems)
     for line in shown:
         print(line)
     raise UserError(f"{file}: {counted(len(shown) + rest, 'problem')}" + f", {_SHOWN} of them above" * bool(rest))
+
+
+def _test_part(data: Path) -> tuple[list[str], dict[str, Size]]:
+    """The names of its pictures in order, and the sizes of those that can be read. Raises `UserError`."""
+    collection = open_collection(data, strict=False, part="test")
+    # The competition knows nothing of problems: it wants the pictures that have some, too.
+    paths = [case.image for case in (*collection.cases, *collection.left_out) if case.split == "test"]
+    if not paths:
+        raise UserError(f"{data}: has no test part")
+    sizes = {case.name: picture_size(case.image) for case in collection.test}
+    return list(dict.fromkeys(path.name for path in sorted(paths, key=Path.as_posix))), sizes

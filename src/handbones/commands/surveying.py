@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handbones.collection import Collection, open_collection
-from handbones.commands.console import counting
+from handbones.collection import Collection
+from handbones.commands.console import collection_of, counting
 
 if TYPE_CHECKING:
     from handbones.insight.survey import Survey
@@ -30,7 +30,7 @@ def look_at(
     from handbones.insight.cache import cache_folder  # noqa: PLC0415 loads numba
     from handbones.insight.survey import survey  # noqa: PLC0415 loads numba
 
-    collection = open_collection(data, strict=not skip_bad)
+    collection = collection_of(data, skip_bad=skip_bad)
     folder = None if no_cache else cache or cache_folder()
     with counting("pictures looked at", len(collection.cases)) as progress:
         return collection, survey(collection.cases, workers=workers, cache=folder, seen=progress)

@@ -6,12 +6,18 @@ from typing import Annotated
 import typer
 
 from handbones.bundle import load_bundle
-from handbones.collection import Collection, open_collection
-from handbones.commands.console import TrainingConsole, need_torch, quoted
+from handbones.collection import Collection
+from handbones.commands.console import TrainingConsole, collection_of, need_torch, quoted
+from handbones.commands.surveying import SkipBad
 from handbones.errors import UsageError
 from handbones.exclusion import exclude as leave_out
 from handbones.files import make_folder, write_text
 from handbones.recipe import Recipe, load_recipe
+
+Exclude = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Leave out the cases it names, as audit --write-exclude writes it."),
+]
 
 
 def train(
@@ -30,15 +36,12 @@ def train(
     hours: Annotated[float | None, typer.Option(help="The same in hours.")] = None,
     init: Annotated[Path | None, typer.Option(help="A bundle to start from; default: the packaged model.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
+    skip_bad: SkipBad = False,
     pseudo: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Learn from pseudo-labels, too, as handbones pseudo writes them."),
     ] = None,
-    exclude: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Leave out the cases it names, as audit --write-exclude writes it."),
-    ] = None,
+    exclude: Exclude = None,
 ) -> None:
     """Learn from a collection, from phantoms, or both; leaves a bundle in OUT/bundle."""
     overrides = list(settings or [])
@@ -59,10 +62,10 @@ def train(
     elif minutes is None:
         raise UsageError("--recipe auto: say how much time there is with --hours or --minutes")
     need_torch()
-    collection = _cases(data, exclude, strict=not skip_bad)
+    collection = cases_to_learn(data, exclude, skip_bad=skip_bad)
     if pseudo is not None and collection is None:
         raise UsageError("--pseudo: pseudo-labels go beside true ones: give DATA")
-    guessed = open_collection(pseudo, strict=not skip_bad) if pseudo is not None else None
+    guessed = collection_of(pseudo, skip_bad=skip_bad) if pseudo is not None else None
 
     from handbones.learning.fit import fit  # noqa: PLC0415 loads torch
 
@@ -78,15 +81,13 @@ def train(
         raise KeyboardInterrupt
 
 
-def _cases(data: Path | None, exclude: Path | None, *, strict: bool) -> Collection | None:
+def cases_to_learn(data: Path | None, exclude: Path | None, *, skip_bad: bool) -> Collection | None:
     """The collection to learn from, without what has problems and what `exclude` names."""
     if data is None:
         if exclude is not None:
             raise UsageError("--exclude: there are no cases to leave out: give DATA")
         return None
-    whole = open_collection(data, strict=strict)
-    if whole.problems:
-        print(f"left out: {len(whole.problems)} cases with problems (handbones check {data} lists them)")
+    whole = collection_of(data, skip_bad=skip_bad)
     if exclude is None:
         return whole
     rest = leave_out(whole, exclude)

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from handbones.collection import open_collection
 from handbones.commands.console import TrainingConsole, installed, need_torch, quoted
+from handbones.commands.surveying import SkipBad
+from handbones.commands.train import Exclude, cases_to_learn
 from handbones.errors import UserError
 
 _VARIED = ("optimiser.lr=3e-4..6e-3", "loss.bce=1.0..16.0", "input.size=[256, 320, 384]")
@@ -29,6 +30,8 @@ def tune(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable.")
     ] = None,
+    skip_bad: SkipBad = False,
+    exclude: Exclude = None,
 ) -> None:
     """Train many times for a short while, each time with other values, and keep the best recipe."""
     need_torch()
@@ -38,13 +41,14 @@ def tune(
 
     ranges = [tuning.parse_range(text) for text in vary or _VARIED]
     overrides = [f"training.minutes={minutes}", f"validation.minutes={minutes / 4}", *(settings or [])]
-    collection = open_collection(data) if data is not None else None
+    collection = cases_to_learn(data, exclude, skip_bad=skip_bad)
     with TrainingConsole() as console:
         study = tuning.tune(recipe, overrides, ranges, out, collection, trials=trials, watch=console, init=init)
     print(f"best of {trials}: Dice {study.best_value:.4f} with")
     for field, value in study.best_params.items():
         print(f"  {field:20} {value}")
-    learn = "" if data is None else f"{quoted(data)} "
-    start = "" if init is None else f" --init {quoted(init)}"
+    given = [] if data is None else [quoted(data)]
+    given += ["--skip-bad"] * skip_bad + ([] if exclude is None else ["--exclude", quoted(exclude)])
+    given += ["--recipe", quoted(out / "best.yaml"), *([] if init is None else ["--init", quoted(init)])]
     print(f"all:    {out / 'trials.csv'}")
-    print(f"learn:  handbones train {learn}--recipe {quoted(out / 'best.yaml')}{start} --set training.minutes=60")
+    print(f"learn:  handbones train {' '.join(given)} --set training.minutes=60")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -91,7 +91,7 @@ class Segmenter:
         if not sources or len(weights) != len(sources) or min(weights) <= 0:
             raise UsageError(f"--weights: needs a number above 0 for each of the {len(sources)} bundles")
         bundles = [_bundle(source) for source in sources]
-        self.bundle = bundles[0]
+        self.bundle, self._bundles = bundles[0], bundles
         recipe = self.bundle.recipe
         self.hand = hand or recipe.hand
         if self.hand == "wrist":
@@ -106,12 +106,26 @@ class Segmenter:
         networks = [Network.load(b, device, backend, size, w) for b, w in zip(bundles, weights, strict=True)]
         self._ensemble = Ensemble(networks, looks, batch)
         self._wrist: Ensemble | None = None
-        own = _wrist_bundle(wrist_bundle, bundles)
+        own = self._wrist_bundle = _wrist_bundle(wrist_bundle, bundles)
         if looks.wrist or own is not None:
             seers = networks
             if own is not None:  # `size` is that of the whole picture
                 seers = [Network.load(own, device, backend, None, _CLOSER * sum(weights))]
             self._wrist = Ensemble(seers, replace(looks, tile=None), batch)
+
+    def settings(self) -> dict[str, Any]:
+        """What decides what it finds, models by their digests: values that JSON knows, by the names of the options."""
+        networks = self._ensemble.networks
+        return {
+            "bundle": [bundle.digest() for bundle in self._bundles],
+            "weights": [network.weight for network in networks],
+            "size": [[network.size, network.hand_length] for network in networks],
+            "hand": self.hand,
+            **asdict(self._ensemble.looks),
+            "wrist_bundle": self._wrist_bundle and self._wrist_bundle.digest(),
+            "threshold": thresholds_of(self.threshold),
+            "clean": self.clean,
+        }
 
     def segment(self, picture: Picture, metadata: Metadata | None = None) -> Segmentation:
         """The bones of one picture; a bundle that wants no `metadata` takes no notice of it.

@@ -3,10 +3,10 @@
 import csv
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -108,7 +108,7 @@ class Row(NamedTuple):
 def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
     """The rows of a submission, one after the other. Raises `UserError` where it is none."""
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:  # Excel marks the order of bytes
             reader = csv.reader(file)
             header = next(reader, [])
             if tuple(header) != COLUMNS:
@@ -127,18 +127,22 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
 
 
 def check_submission(
-    path: str | os.PathLike[str], shape: tuple[int, int], names: Sequence[str] | None = None
+    path: str | os.PathLike[str],
+    shape: tuple[int, int],
+    names: Sequence[str] | None = None,
+    shapes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
 ) -> Iterator[str]:
-    """What the competition would not take, one line each, for pictures of `shape`; `names`: those wanted, in order.
+    """What the competition would not take, one line each.
 
-    Raises `UserError` where the file is no submission at all.
+    Pictures are (height, width) as `shapes` says by name, or `shape`; `names`: those wanted, in order. Raises
+    `UserError` where the file is no submission at all.
     """
     found: list[str] = []
     for name, rows in groupby(read_rows(path), key=lambda row: row.image_name):
         if name in found:
             yield f"{name}: its rows do not stand together"
         found.append(name)
-        yield from _check_picture(name, list(rows), shape)
+        yield from _check_picture(name, list(rows), shapes.get(name, shape))
     if not found:
         yield "no rows"
     if names is not None and found != list(names):
@@ -150,7 +154,7 @@ def check_submission(
 
 
 def _check_picture(name: str, rows: Sequence[Row], shape: tuple[int, int]) -> Iterator[str]:
-    if not name.endswith(".png"):
+    if not name.lower().endswith(".png"):
         yield f"{name}: the name of a picture ends in .png"
     if "/" in name or "\\" in name:
         yield f"{name}: the name of a picture has no folder"
