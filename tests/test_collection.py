@@ -1,6 +1,7 @@
 """Collections: every layout is found, everything wrong is told with the name of the file."""
 
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def picture(path: Path) -> Path:
 
 
 def labels(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     save_labels(random_labels(0, *SIZE), path, filename=path.name)
     return path
 
@@ -102,6 +104,22 @@ def test_folder_of_pictures_and_a_single_picture_take_labels_that_lie_beside(tmp
     (single,) = open_collection(first).cases
     assert single.image == first
     assert single.labels is not None
+
+
+def test_the_ending_of_labels_may_be_in_capitals(competition: Path) -> None:
+    path = competition / JSON
+    path.rename(path.with_suffix(".JSON"))
+    assert len(open_collection(competition).labelled) == 6
+    single = picture(competition / "hand.png")
+    labels(competition / "hand.JSON")
+    assert len(open_collection(single).labelled) == 1
+
+
+def test_names_pair_in_whatever_unicode_form(tmp_path: Path) -> None:
+    for form, path in (("NFD", "DCM/손/é_R.png"), ("NFC", "outputs_json/손/é_R.json")):
+        place = tmp_path / unicodedata.normalize(form, path)
+        picture(place) if place.suffix == ".png" else labels(place)
+    assert len(open_collection(tmp_path).labelled) == 1
 
 
 def test_pictures_are_sorted_by_path_as_text(tmp_path: Path) -> None:

@@ -76,6 +76,19 @@ def test_odd_cells_are_told(tmp_path: Path) -> None:
     assert read_metadata(path)[1].sex == "F"
 
 
+def test_what_no_person_can_be_is_left_out_and_told(tmp_path: Path) -> None:
+    rows = (1, -3, "M", 700, 17.5), (2, 130, "F", "-60kg", "1.71m"), (3, 0.5, "F", 7, 1.7), (4, 120, "M", 300, 230)
+    path = table(tmp_path / "meta_data.xlsx", COLUMNS[:5], *rows)
+    assert read_metadata(path) == {
+        1: Metadata(None, "M"),
+        2: Metadata(None, "F", None, 171),
+        3: Metadata(0.5, "F", 7, 170),
+        4: Metadata(120, "M", 300, 230),
+    }
+    of_one = [("1", "age", "-3"), ("1", "height", "17.5"), ("1", "weight", "700")]
+    assert sorted(odd_cells(path)) == [*of_one, ("2", "age", "130"), ("2", "weight", "-60kg")]
+
+
 def test_age_is_not_the_end_of_image(tmp_path: Path) -> None:
     path = table(tmp_path / "a.xlsx", ("ID", "image", "age (years)"), (7, "hand_77.png", 34))
     assert read_metadata(path) == {7: Metadata(34)}

@@ -23,6 +23,8 @@ from handbones.files import explain, make_folder, write_text
 from handbones.recipe import Recipe, parse_recipe
 
 WEIGHTS, ONNX, RECIPE, CARD = "model.safetensors", "model.onnx", "recipe.yaml", "card.json"
+CASES = "cases.json"
+"""Beside a bundle, in the folder of its run: which cases trained it."""
 FORMAT = 1
 """Raised when an older handbones could not read a bundle any more."""
 PACKAGED = "default", "default-wrist"
@@ -75,6 +77,17 @@ def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
         raise UserError(f"{place}: not written by handbones: its metadata has no recipe and card")
     recipe, card = _parse(metadata["recipe"], metadata["card"], place)
     return Bundle(place, recipe, card, None, place)
+
+
+def trained_on(path: str | os.PathLike[str]) -> frozenset[str]:
+    """`person/file` of the cases that trained a bundle, out of its run's cases.json; none where that is not there."""
+    path = Path(path)
+    for folder in (path, path.parent) if path.exists() else ():
+        try:
+            return frozenset(map(str, json.loads((folder / CASES).read_text(encoding="utf-8"))["train"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return frozenset()
 
 
 def save_cover(folder: Path, recipe: Recipe, card: Card) -> None:

@@ -6,6 +6,7 @@ Layouts: the competition's (`train/DCM/ID001/*.png`, `train/outputs_json/ID001/*
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -178,13 +179,20 @@ def metadata_from_labels(case: Case) -> Metadata:
     return replace(case.known, side=side_from_labels(labels) or case.side, tilt=wrist_tilt(labels))
 
 
+def label_file(folder: Path, stem: str) -> Path | None:
+    """The `stem`.json in a folder, whatever the case of its ending; None if there is none."""
+    paths = (path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".json") if folder.is_dir() else ()
+    return next((path for path in paths if _composed(path.stem) == _composed(stem)), None)
+
+
 def _find(root: Path) -> Iterator[_Pair]:
     """The pairs of the layout at hand, in the competition's order."""
     if not root.is_dir():
         if root.is_file() and root.suffix.lower() not in PICTURE_SUFFIXES and quick_check(root):
             raise UserError(f"{root}: neither a folder nor a picture ({FORMATS})")
         root.stat()  # raises if there is nothing
-        yield _pair(root, _labels_in(root.with_suffix(".json")), root.parent)
+        beside = label_file(root.parent, root.stem)
+        yield _pair(root, _labels_in(beside) if beside else None, root.parent)
     elif any((root / split / "DCM").is_dir() for split in ("train", "test")):
         yield from _match(root / "train" / "DCM", root / "train" / "outputs_json", "train")
         yield from _match(root / "test" / "DCM", root / "test" / "outputs_json", "test")
@@ -240,9 +248,14 @@ def _files(folder: Path, suffixes: frozenset[str]) -> dict[tuple[str, str], list
                 if path.suffix.lower() in suffixes or (
                     not path.suffix and suffixes == PICTURE_SUFFIXES and is_dicom(path)
                 ):
-                    key = path.parent.relative_to(folder).as_posix(), path.stem
+                    key = _composed(path.parent.relative_to(folder).as_posix()), _composed(path.stem)
                     found.setdefault(key, []).append(path)
     return found
+
+
+def _composed(name: str) -> str:
+    """A name in one Unicode form: a Mac takes Korean syllables and accents apart, and others do not."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _raise(error: OSError) -> None:

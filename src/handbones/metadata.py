@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,10 @@ _NAMES = {
     "height": ("신장", "키", "height"),
     "remark": ("unnamed", "remark", "비고"),
 }
+_RANGES = {"age": (0, 120), "weight": (2, 300), "height": (40, 230)}
+"""Years, kilograms and centimetres of a person: over the first (an age of 0 says unknown), up to the second."""
+_METRES = 3
+"""A height under this is in metres."""
 _SEXES: dict[str, Literal["F", "M"]] = {"f": "F", "w": "F", "여": "F", "m": "M", "남": "M"}
 
 
@@ -58,7 +63,7 @@ UNKNOWN = Metadata()
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[int, Metadata]:
-    """Read the table of people by ID; cells that make no sense become None. Raises `UserError`."""
+    """Read the table of people by ID; cells that make no sense for a person become None. Raises `UserError`."""
     columns, rows = _table(path)
     people = {}
     for row in rows:
@@ -66,10 +71,10 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[int, Metadata]:
         number = re.search(r"\d+", _text(cells["id"]))
         if number:
             people[int(number[0])] = Metadata(
-                age=_number(cells.get("age")),
+                age=_number("age", cells.get("age")),
                 sex=_SEXES.get(_text(cells.get("sex"))[:1].lower()),
-                weight=_number(cells.get("weight")),
-                height=_number(cells.get("height")),
+                weight=_number("weight", cells.get("weight")),
+                height=_number("height", cells.get("height")),
                 remark=_text(cells.get("remark")) or None,
             )
     return people
@@ -78,12 +83,8 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[int, Metadata]:
 def odd_cells(path: str | os.PathLike[str]) -> list[tuple[str, str, str]]:
     """Cells that `read_metadata` had to clean or leave out: ID, field and the cell as it stands. Raises `UserError`."""
     columns, rows = _table(path)
-    readers: dict[str, Callable[[Any], object]] = {
-        "age": _number,
-        "sex": lambda cell: _SEXES.get(_text(cell)[:1].lower()),
-        "weight": _number,
-        "height": _number,
-    }
+    readers: dict[str, Callable[[Any], object]] = {field: partial(_number, field) for field in _RANGES}
+    readers["sex"] = lambda cell: _SEXES.get(_text(cell)[:1].lower())
     odd = []
     for row in rows:
         for field, i in columns.items():
@@ -157,10 +158,14 @@ def _name(cell: Any) -> str:
     return _text(cell).lower()
 
 
-def _number(cell: Any) -> float | None:
-    match = re.search(r"\d+(?:[.,]\d+)?", _text(cell))
+def _number(field: str, cell: Any) -> float | None:
+    """The first number of a cell; None where there is none, or not one that a person can have."""
+    match = re.search(r"-?\d+(?:[.,]\d+)?", _text(cell))
     value = float(match[0].replace(",", ".")) if match else math.nan
-    return value if math.isfinite(value) and value > 0 else None
+    if field == "height" and value < _METRES:
+        value = round(100 * value, 1)
+    low, high = _RANGES[field]
+    return value if low < value <= high else None
 
 
 def _whole(value: float | None) -> float | int | None:

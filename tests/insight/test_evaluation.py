@@ -2,12 +2,14 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from handbones.anatomy import BONES
+from handbones.cli import run
 from handbones.collection import open_collection
 from handbones.errors import UserError
 from handbones.inference.segmenter import Segmenter
@@ -44,6 +46,39 @@ def test_bent_and_straight_wrists_make_up_the_mean(tmp_path: Path) -> None:
     assert sum(part["images"] for part in wrists.values()) == len(cases)
     whole = sum(part["images"] * part["mean_dice"] for part in wrists.values())
     assert whole / len(cases) == pytest.approx(evaluation.mean, abs=1e-4)
+
+
+def test_cases_that_trained_are_left_out(
+    bundle: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"{case.person}/{case.name}" for case in open_collection(drawn).labelled]
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for folder, trained in zip(runs, (names[:2], names[2:3]), strict=True):
+        shutil.copytree(bundle, folder / "bundle")
+        (folder / "cases.json").write_text(json.dumps({"train": trained, "validation": names[3:]}))
+
+    def measured(*arguments: Path | str) -> tuple[int, int, int, str]:
+        assert run(["evaluate", *map(str, arguments), str(drawn), "--hand", "whole", "--out", str(tmp_path)]) == 0
+        summary = json.loads((tmp_path / "summary.json").read_text())
+        return summary["images"], summary["trained_on"], summary["left_out"], capsys.readouterr().out
+
+    *numbers, said = measured(runs[0])
+    assert numbers == [4, 0, 2] and "2 of 6 pictures trained the model and are left out" in said
+    assert measured(runs[0] / "bundle", runs[1])[:3] == (3, 0, 3)
+    assert measured(runs[0], "--wrist-bundle", runs[1])[:3] == (3, 0, 3)
+    assert measured(runs[0], "--all")[:3] == (6, 2, 0)
+    *numbers, said = measured(bundle)
+    assert numbers == [6, 0, 0] and "trained the model" not in said
+    (runs[0] / "cases.json").write_text(json.dumps({"train": names}))
+    *numbers, said = measured(runs[0])
+    assert numbers == [6, 6, 0] and "6 of 6 pictures trained the model, which flatters it" in said
+
+
+def test_a_folder_without_labels_of_a_collection(
+    bundle: Path, drawn: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["evaluate", str(bundle), str(drawn / "train/DCM/ID001"), "--out", str(tmp_path)]) == 1
+    assert "DCM/ID001: none of the pictures has labels: give the root" in capsys.readouterr().err
 
 
 def test_nothing_labelled(bundle: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from handbones.cli import run
 from handbones.errors import UsageError
 from handbones.insight.portrait import show
-from handbones.labels import Labels
+from handbones.labels import Labels, save_labels
 from hands import hand, picture_of, write_hands
 
 
@@ -68,6 +68,8 @@ def test_show_verb_finds_the_labels(root: Path, tmp_path: Path, capsys: pytest.C
     (tmp_path / "b.png").write_bytes(picture.read_bytes())
     assert run(["show", str(tmp_path / "b.png")]) == 1
     assert "no labels found: give --labels FILE" in capsys.readouterr().err
+    save_labels(hand(0), tmp_path / "b.JSON")
+    assert run(["show", str(tmp_path / "b.png"), "--out", str(tmp_path / "c.png"), "--dpi", "50"]) == 0
     assert run(["show", str(picture), "--out", "a.bmp"]) == 2
 
 

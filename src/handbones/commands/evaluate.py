@@ -1,20 +1,48 @@
 """`handbones evaluate`: how good a bundle is on labelled radiographs."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from handbones.anatomy import ANATOMY
+from handbones.bundle import trained_on
 from handbones.collection import Case
 from handbones.commands.console import collection_of, counting
 from handbones.commands.looking import Opener, looking
+from handbones.errors import UserError
 from handbones.files import make_folder
 from handbones.insight.evaluation import Evaluation
 from handbones.insight.evaluation import evaluate as measure
 
 if TYPE_CHECKING:
     from handbones.inference.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The cases to measure on."""
+
+    cases: list[Case]
+    trained_on: int
+    """How many of them trained a model that is measured."""
+    left_out: int
+    """How many others did, and are not measured."""
+
+    @property
+    def note(self) -> str:
+        """What to say of it; nothing where no case trained."""
+        if self.left_out:
+            whole = self.left_out + len(self.cases)
+            return f"{self.left_out} of {whole} pictures trained the model and are left out (--all takes them, too)"
+        if self.trained_on:
+            return f"{self.trained_on} of {len(self.cases)} pictures trained the model, which flatters it"
+        return ""
+
+    def told_in(self, evaluation: Evaluation) -> Evaluation:
+        """The evaluation with the numbers of these cases."""
+        return replace(evaluation, trained_on=self.trained_on, left_out=self.left_out)
 
 
 @looking
@@ -33,21 +61,40 @@ def evaluate(
         list[Path] | None,
         typer.Option(metavar="BUNDLE", help="Another model to compare with, in the report. --weights are not for it."),
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also measure on cases that trained the model, by the cases.json of its run.")
+    ] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
 ) -> None:
     """Measure the Dice of a bundle per bone, group and picture, at the pictures' own size."""
     make_folder(out)
     segmenter = opener(bundle)
-    cases = collection_of(data, skip_bad=skip_bad).labelled
+    labelled = collection_of(data, skip_bad=skip_bad).labelled
+    if not labelled:
+        raise UserError(
+            f"{data}: none of the pictures has labels: give the root of a labelled collection, no folder inside its DCM"
+        )
+    wrist = opener.keywords["wrist_bundle"]
+    chosen = _choose(labelled, [*bundle, *(against or []), *([wrist] if wrist else [])], every=every)
+    if chosen.note:
+        print(chosen.note)
     more: list[Path] = []
     if report or against:
-        evaluation, more = _reported(opener, segmenter, bundle, against, cases, out)
+        evaluation, more = _reported(opener, segmenter, bundle, against, chosen, out)
     else:
-        with counting("pictures", len(cases)) as progress:
-            evaluation = measure(segmenter, cases, seen=lambda *_: progress(1))
+        with counting("pictures", len(chosen.cases)) as progress:
+            evaluation = chosen.told_in(measure(segmenter, chosen.cases, seen=lambda *_: progress(1)))
         evaluation.write(out)
     show(evaluation)
     print(f"written: {', '.join(str(path) for path in (out / 'dice.csv', out / 'summary.json', *more))}")
+
+
+def _choose(cases: list[Case], bundles: list[Path], *, every: bool) -> _Chosen:
+    """The cases that trained none of the bundles; with `every`, or where there are none, all of them."""
+    trained = frozenset[str]().union(*map(trained_on, bundles))
+    held_out = [case for case in cases if f"{case.person}/{case.name}" not in trained]
+    count = len(cases) - len(held_out)
+    return _Chosen(cases, count, 0) if every or not held_out else _Chosen(held_out, 0, count)
 
 
 def _reported(
@@ -55,24 +102,25 @@ def _reported(
     segmenter: "Segmenter",
     bundle: list[Path],
     against: list[Path] | None,
-    cases: list[Case],
+    chosen: _Chosen,
     out: Path,
 ) -> tuple[Evaluation, list[Path]]:
     """The evaluation, and what was written of the report."""
     from handbones.insight.report import examine, write_report  # noqa: PLC0415 loads matplotlib
 
     other = opener(against, weights="") if against else None  # before the work, for its mistakes
-    with counting("pictures", len(cases)) as progress:
-        examined = examine(segmenter, cases, seen=progress)
+    with counting("pictures", len(chosen.cases)) as progress:
+        examined = examine(segmenter, chosen.cases, seen=progress)
     second = None
     if other is not None:
-        with counting("pictures of the other model", len(cases)) as progress:
-            second = examine(other, cases, seen=progress)
+        with counting("pictures of the other model", len(chosen.cases)) as progress:
+            second = examine(other, chosen.cases, seen=progress)
     names = _name(bundle), _name(against or [])
     if names[0] == names[1]:
         names = str(bundle[0]), str((against or bundle)[0])
-    examined.evaluation.write(out)  # before the pictures, which may fail
-    return examined.evaluation, write_report(out, examined, names[0], against=second, other=names[1])
+    evaluation = chosen.told_in(examined.evaluation)
+    evaluation.write(out)  # before the pictures, which may fail
+    return evaluation, write_report(out, examined, names[0], against=second, other=names[1], note=chosen.note)
 
 
 def _name(bundles: list[Path]) -> str:

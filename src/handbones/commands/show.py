@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from handbones.collection import label_file
 from handbones.commands.looking import Opener, looking, without_model
 from handbones.errors import UsageError, UserError
 from handbones.files import atomic_path
@@ -55,9 +56,10 @@ def show(
 
 def labels_of(picture: Path, size: Size) -> Labels | None:
     """The labels of a picture of `size`, where its collection has them or beside it; None if there are none."""
-    places = [picture.with_suffix(".json")]
+    places = [picture.parent]
     for folder in picture.absolute().parents:
         if folder.name in _LABELS_OF:
-            inside = picture.absolute().relative_to(folder).with_suffix(".json")
+            inside = picture.absolute().parent.relative_to(folder)
             places.insert(0, folder.parent / _LABELS_OF[folder.name] / inside)
-    return next((load_labels(path, size) for path in places if path.is_file()), None)
+    paths = (label_file(place, picture.stem) for place in places)
+    return next((load_labels(path, size) for path in paths if path), None)

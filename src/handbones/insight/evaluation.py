@@ -32,6 +32,10 @@ class Evaluation:
     cases: Sequence[Case]
     dice: npt.NDArray[np.float64]
     """(pictures, 29)."""
+    trained_on: int = 0
+    """How many of the cases trained the model, which flatters it, as far as that is known."""
+    left_out: int = 0
+    """How many cases were not measured because they had."""
 
     @property
     def mean(self) -> float:
@@ -72,6 +76,8 @@ class Evaluation:
             "mean_dice": round(self.mean, 5),
             "images": len(self.cases),
             "people": len({case.person for case in self.cases}),
+            "trained_on": self.trained_on,
+            "left_out": self.left_out,
             "groups": _rounded(self.by_group),
             "wrists": {
                 kind: {"images": int(own.sum()), "mean_dice": round(float(self.dice[own].mean()), 5)}

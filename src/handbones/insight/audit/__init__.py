@@ -8,7 +8,7 @@ import numpy as np
 from handbones.errors import UserError
 from handbones.insight.audit.drawing import drawing_findings
 from handbones.insight.audit.findings import KINDS, Finding, Kind, name_of, ranked, write_exclude, write_findings
-from handbones.insight.audit.geometry import Geometry
+from handbones.insight.audit.geometry import Geometry, counted_findings
 from handbones.insight.audit.people import person_findings
 from handbones.insight.audit.twins import picture_findings
 from handbones.insight.survey import Survey
@@ -22,7 +22,8 @@ def audit(survey: Survey, *, seen: Callable[[int], None] | None = None) -> list[
     """All that is suspicious about the cases of a survey, the worst first; no model needed.
 
     What is usual is learned from the collection itself. With fewer than 20 labelled cases, places and sizes of bones
-    are not judged. `seen` is told of each labelled case that was judged.
+    are not judged: nothing is `reversed`, `swapped`, `misplaced` or of another `size`. `seen` is told of each labelled
+    case that was judged.
     """
     findings = list(picture_findings(survey))
     labelled = survey.labelled
@@ -33,7 +34,8 @@ def audit(survey: Survey, *, seen: Callable[[int], None] | None = None) -> list[
             mirrored = geometry.fit.frames.mirrored
             findings += geometry.findings(seen)
         except UserError as error:
-            logger.warning("places and sizes of bones were not judged: %s", error)
+            logger.warning("reversed, swapped, misplaced and size were not judged: %s", error)
+            findings += counted_findings(labelled)
         findings += drawing_findings(labelled, mirrored)
         bad = {id(found.case) for found in findings if found.gross}
         findings += person_findings(labelled, np.array([id(case) not in bad for case in labelled.cases]))

@@ -1,6 +1,5 @@
 """Labels against what a model says: best one that was not trained on these labels."""
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import BONES
+from handbones.bundle import trained_on
 from handbones.collection import Case
 from handbones.errors import UserError
 from handbones.inference.segmenter import Segmenter
@@ -39,14 +39,7 @@ class Judge:
 
 def open_judge(path: Path, device: str = "auto", backend: str = "auto", size: int | None = None) -> Judge:
     """A bundle, and what the run around it says of its training. Raises `UserError`."""
-    segmenter = Segmenter(path, device, backend, size=size)
-    for folder in (path, path.parent):
-        try:
-            names = json.loads((folder / "cases.json").read_text(encoding="utf-8"))["train"]
-            return Judge(segmenter, frozenset(map(str, names)))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return Judge(segmenter, frozenset())
+    return Judge(Segmenter(path, device, backend, size=size), trained_on(path))
 
 
 def agreement(cases: Sequence[Case], judges: Sequence[Judge], *, seen: Callable[[int], None] | None = None) -> Floats:

@@ -35,6 +35,7 @@ _KINDS = (
     Kind("person", "One person under two IDs", False, "Give both the same ID, so that no fold splits them."),
     Kind("off-edge", "Outline beside the edge of the bone", False, "Look whether the outline or the picture moved."),
     Kind("ragged", "Ragged outline", False, "Draw the outline again, or smooth it."),
+    Kind("repeated", "Outline there twice", False, "Delete the second outline; the mask is the same without it."),
     Kind("sesamoid", "Sesamoid left out of finger-3", False, "Draw it as in the other pictures, or accept it."),
     Kind("ring", "Bright object beside a bone", False, "Look whether a ring, a wire or a cast hides the bone."),
     Kind("nails", "Nails show", False, "Look whether the tips of the fingers are drawn well."),

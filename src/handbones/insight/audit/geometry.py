@@ -7,11 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES
+from handbones.collection import Case
 from handbones.insight.audit.findings import Finding
 from handbones.insight.audit.model import Fit, HandModel, Hands
-from handbones.insight.shapes import shapes_of
+from handbones.insight.shapes import Shapes, shapes_of
 from handbones.insight.survey import Survey
 from handbones.labels import Labels, load_labels
+from handbones.raster import Points, signed_area
 
 Floats = npt.NDArray[np.float64]
 
@@ -77,14 +79,13 @@ class Geometry:
         case, facts = self.survey.cases[hand], self.survey.facts[hand]
         assert facts.shapes is not None
         told: set[int] = set()
-        for bone in np.flatnonzero((facts.shapes.parts > 1) & (facts.shapes.spare >= SPARE)):
-            found, drawn = self._doubled(hand, int(bone))
+        for bone in _with_spare(facts.shapes):
+            found, drawn = self._doubled(hand, bone)
             told |= drawn
             yield found
         for gone in self._missing(hand, told):
             told.add(gone)
-            reason = f"{BONES[gone]} is not drawn; {self.usual[gone]:.0%} of the pictures have it."
-            yield Finding(case, "missing", (BONES[gone],), 3.0, reason, expected=self._expected(hand, gone))
+            yield _not_drawn(case, gone, self.usual[gone], self._expected(hand, gone))
         for cycle, score in self._swapped(hand, told):
             told |= set(cycle)
             names = tuple(BONES[bone] for bone in cycle)
@@ -95,22 +96,19 @@ class Geometry:
     def _doubled(self, hand: int, bone: int) -> tuple[Finding, set[int]]:
         """The finding, and the bones that it explains."""
         case = self.survey.cases[hand]
-        assert case.labels is not None
-        polygons = load_labels(case.labels).polygons[BONES[bone]]
-        parts = [shapes_of(Labels({BONES[bone]: [polygon]})) for polygon in polygons]
+        polygons = _polygons(case, bone)
+        if _repeated(polygons):
+            return _drawn_again(case, bone, polygons), set()
+        parts = _parts(bone, polygons)
         off = np.array([self.fit.off_as(hand, s.centre[bone], float(np.log(max(s.area[bone], 1)) / 2)) for s in parts])
         first = int(off[:, bone].argmin())
         spare = max((i for i in range(len(parts)) if i != first), key=lambda i: parts[i].area[bone])
         taken = int(off[spare].argmin())
         label = BONES[bone]
-        score = 3.0
         if taken != bone and not self.present[hand, taken] and off[spare, taken] < OFF:
             reason = f"{label} is drawn twice, the second time over {BONES[taken]}, which is missing."
-            return Finding(case, "doubled", (label, BONES[taken]), score, reason), {bone, taken}
-        apart = np.hypot(*(parts[spare].centre[bone] - parts[first].centre[bone]))
-        where = "at the same place" if apart < 0.5 * parts[first].width[bone] else f"{apart:.0f} pixels away"
-        reason = f"{label} is drawn {len(polygons)} times, again {where}."
-        return Finding(case, "doubled", (label,), score, reason), {bone}
+            return Finding(case, "doubled", (label, BONES[taken]), 3.0, reason), {bone, taken}
+        return _drawn_again(case, bone, polygons, first), {bone}
 
     def _missing(self, hand: int, told: set[int]) -> list[int]:
         """Bones that the collection draws, whose place is well inside the picture, and that are not there."""
@@ -186,6 +184,63 @@ class Geometry:
             if label not in touching and hit:
                 return f", on {label}"
         return ""
+
+
+def counted_findings(survey: Survey) -> Iterator[Finding]:
+    """Bones that are drawn twice and bones that are missing, without a model of the hand.
+
+    It is not known then whether the place of a missing bone is in the picture.
+    """
+    present = survey.shape("parts") > 0
+    usual = present.mean(axis=0)
+    for case, facts, there in zip(survey.cases, survey.facts, present, strict=True):
+        assert facts.shapes is not None
+        for bone in _with_spare(facts.shapes):
+            yield _drawn_again(case, bone, _polygons(case, bone))
+        for gone in np.flatnonzero(~there & (usual > _USUAL)).tolist():
+            yield _not_drawn(case, gone, usual[gone])
+
+
+def _with_spare(shapes: Shapes) -> list[int]:
+    """Bones of which more is drawn than one outline."""
+    return [int(bone) for bone in np.flatnonzero((shapes.parts > 1) & (shapes.spare >= SPARE))]
+
+
+def _polygons(case: Case, bone: int) -> list[Points]:
+    assert case.labels is not None
+    return load_labels(case.labels).polygons[BONES[bone]]
+
+
+def _parts(bone: int, polygons: list[Points]) -> list[Shapes]:
+    """Each outline of a bone measured by itself."""
+    return [shapes_of(Labels({BONES[bone]: [polygon]})) for polygon in polygons]
+
+
+def _repeated(polygons: list[Points]) -> bool:
+    """Whether no more is drawn than one outline once those of the very same points are counted once."""
+    different = {polygon.tobytes(): polygon for polygon in polygons}
+    sizes = np.array([abs(signed_area(polygon)) for polygon in different.values()])
+    return len(different) < len(polygons) and bool(sizes.sum() - sizes.max() < SPARE * sizes.max())
+
+
+def _drawn_again(case: Case, bone: int, polygons: list[Points], first: int | None = None) -> Finding:
+    """The finding on a bone of several outlines, of which one is the `first`; the largest unless given."""
+    label = BONES[bone]
+    if _repeated(polygons):
+        reason = f"{label} is drawn {len(polygons)} times with the same points, which changes nothing."
+        return Finding(case, "repeated", (label,), 1.0, reason)
+    parts = _parts(bone, polygons)
+    by_area = sorted(range(len(parts)), key=lambda i: -parts[i].area[bone])
+    first = by_area[0] if first is None else first
+    spare = next(i for i in by_area if i != first)
+    apart = np.hypot(*(parts[spare].centre[bone] - parts[first].centre[bone]))
+    where = "at the same place" if apart < 0.5 * parts[first].width[bone] else f"{apart:.0f} pixels away"
+    return Finding(case, "doubled", (label,), 3.0, f"{label} is drawn {len(polygons)} times, again {where}.")
+
+
+def _not_drawn(case: Case, bone: int, usual: float, expected: tuple[float, float, float] | None = None) -> Finding:
+    reason = f"{BONES[bone]} is not drawn; {usual:.0%} of the pictures have it."
+    return Finding(case, "missing", (BONES[bone],), 3.0, reason, expected=expected)
 
 
 def weakness(follow: Floats) -> Floats:

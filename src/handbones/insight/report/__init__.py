@@ -18,17 +18,18 @@ __all__ = ["Examination", "examine", "surface_distances", "write_report"]
 
 
 def write_report(
-    out: Path, examined: Examination, name: str, *, against: Examination | None = None, other: str = ""
+    out: Path, examined: Examination, name: str, *, against: Examination | None = None, other: str = "", note: str = ""
 ) -> list[Path]:
     """Write `out`/report.html and its tables as CSV; returns their paths.
 
-    `against` is what another model, called `other`, says of the same cases. Raises `UserError`.
+    `against` is what another model, called `other`, says of the same cases; `note` is added to the first line of
+    the page. Raises `UserError`.
     """
     evaluation = examined.evaluation
     page = Page(
         f"Evaluation of {name}",
         f"Mean Dice {evaluation.mean:.4f} on {len(examined.cases)} pictures of "
-        f"{len({case.person for case in examined.cases})} people, at the pictures' own size.",
+        f"{len({case.person for case in examined.cases})} people, at the pictures' own size.{note and f' {note}.'}",
     )
     tables: list[Table] = []
     with style():
