@@ -46,7 +46,7 @@ _CLEAR, _LEANING = 18.0, 20.0
 """A hand of a lower score that leans by more degrees is also looked at upright."""
 _CELLS = 160
 """Cells along the longest side on which a hand is looked for again; in the search there are 128."""
-_FINER_WRIST = 4.0, 2.0
+_FINER_WRIST = 4.0, 3.0
 """Where there is a closer look at the wrist: most cells for each logit of the first, and their least size in pixels."""
 _CLOSER = 30.0
 """Weight of a network of the wrist's own: there it counts all but alone, and fades into the first at its borders."""
