@@ -1,6 +1,6 @@
 """A model on labelled real radiographs: Dice of every bone, and what turning, mirroring, resizing and padding cost.
 
-    python benchmarks/real_radiographs.py FOLDER [--bundle BUNDLE] [--variants] [--json FILE]
+    python benchmarks/real_radiographs.py FOLDER [--bundle BUNDLE] [--wrist-bundle BUNDLE] [--variants] [--json FILE]
 
 FOLDER holds pictures with their label JSON beside them. No real radiograph is part of the project.
 """
@@ -51,11 +51,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--wrist-bundle")
     parser.add_argument("--size", type=int)
     parser.add_argument("--variants", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    segmenter = Segmenter(options.bundle, **({"size": options.size} if options.size else {}))
+    segmenter = Segmenter(options.bundle, size=options.size, wrist_bundle=options.wrist_bundle)
     results = {}
     for case in open_collection(options.folder).labelled:
         radiograph, labels = case.load()

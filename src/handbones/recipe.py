@@ -332,7 +332,7 @@ class DataSettings(Settings):
 
 
 class PhantomSettings(Settings):
-    """Synthetic radiographs made while training. They vary by themselves: of them `augment` changes cut out wrists alone."""
+    """Synthetic radiographs made while training. They vary by themselves: `augment` changes cut-out wrists alone."""
 
     profile: str | None = setting(None, "preset of the phantoms to learn from; null: none")
     share: Share = setting(0.5, "their part of the training samples, where there is a collection too", "share")
