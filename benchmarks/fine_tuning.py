@@ -43,7 +43,7 @@ def main() -> None:
             data, people, options.seed, test_persons=TEST_PEOPLE, size=options.size, settings=settings, test_labels=True
         )
         whole = open_collection(data)
-        before = evaluate(Segmenter(init), whole.test).mean
+        before = evaluate(Segmenter(init, wrist_bundle="none"), whole.test).mean
         print(f"packaged model as it is: {before:.4f}", flush=True)
         for count in options.cases:
             training = [case for case in whole.cases if case.split == "train"][:count]

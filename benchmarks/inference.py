@@ -115,7 +115,7 @@ def whole_predictions(bundle: Path | None, files: list[Path], folder: Path) -> l
         ("PNG to CSV, the same network in torch", "torch", same, 1.5),
     )
     for name, backend, theirs, goal in contests:
-        segmenter = Segmenter(bundle, "cpu", backend, size=SIZE, hand="whole")
+        segmenter = Segmenter(bundle, "cpu", backend, size=SIZE, hand="whole", wrist_bundle="none")
         segmenter.segment(files[0])
         seconds = []
         for work in (
@@ -153,9 +153,8 @@ def peak(what: str, bundle: Path | None, picture: Path) -> float:
             with peak_memory(found):
                 predict_to_csv(network, [picture], SIZE, Path(folder, "x.csv"))
         else:
-            segmenter = Segmenter(
-                [bundle] * (5 if what == "five" else 1), "cpu", "onnxruntime", size=SIZE, hand="whole"
-            )
+            bundles = [bundle] * (5 if what == "five" else 1)
+            segmenter = Segmenter(bundles, "cpu", "onnxruntime", size=SIZE, hand="whole", wrist_bundle="none")
             segmenter.segment(np.zeros((64, 64), np.uint8))
             logits_to_rle(np.full((len(BONES), 4, 4), 8, np.float32), 8, 8)  # loads the compiler of our loops
             with peak_memory(found):
