@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from drawn import write_collection
+from handbones.anatomy import ANATOMY
 from handbones.bundle import load_bundle
 from handbones.collection import open_collection
 from handbones.errors import UsageError, UserError
@@ -310,6 +311,9 @@ def test_the_wrist_goes_on_from_the_first_model(run: tuple[Path, Outcome], drawn
     first, second = load_bundle(run[0]).recipe, load_bundle(outcome.bundle).recipe
     assert second.network == first.network and second.input.mean == first.input.mean == 0.5
     assert second.hand == "wrist" and second.input.size == 96
+    scores = load_bundle(outcome.bundle).card["scores"]
+    carpals = [scores["bones"][bone.label] for bone in ANATOMY if bone.group == "carpals"]
+    assert scores["dice"] == pytest.approx(np.mean(carpals), abs=1e-4)
     segmenter = Segmenter(run[0], wrist_bundle=outcome.bundle, size=128)
     close = segmenter._wrist
     assert close is not None and close.networks[0].size == 96  # --size is that of the whole picture

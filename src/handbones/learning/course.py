@@ -15,7 +15,7 @@ from handbones.errors import UserError
 from handbones.learning.metadata import describe_errors
 from handbones.learning.module import BoneModule
 from handbones.learning.run import Run
-from handbones.learning.validation import ByTilt, Item, validate
+from handbones.learning.validation import ByTilt, Item, deciding, validate
 from handbones.learning.watch import State, Watch
 from handbones.learning.world import World
 from handbones.recipe import Recipe
@@ -148,8 +148,9 @@ class Course(Callback):
         self.validating = False
         errors = module.errors.means(self.world)
         means = scores.mean(axis=0) if self.by_tilt is None else self.by_tilt.mean(scores)
-        parts = {} if self.by_tilt is None else self.by_tilt.figures(scores)
-        self._dice = float(scores.mean() if self.by_tilt is None else means.mean())
+        decides = deciding(self.recipe)
+        parts = {} if self.by_tilt is None else self.by_tilt.figures(scores.take(decides, axis=1))
+        self._dice = float(scores.take(decides, axis=1).mean() if self.by_tilt is None else means[decides].mean())
         better = not self._dice <= self._best
         self._best = self._dice if better else self._best
         self._validated = (self.step, self.seconds)

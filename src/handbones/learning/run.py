@@ -32,7 +32,7 @@ from handbones.files import atomic_path, make_folder, write_text
 from handbones.folds import folds
 from handbones.learning.export import export_onnx, load_network, save_weights
 from handbones.learning.networks import Network, count_parameters
-from handbones.learning.validation import Scores
+from handbones.learning.validation import Scores, deciding
 from handbones.learning.watch import State
 from handbones.recipe import Recipe, differences, load_recipe
 
@@ -196,7 +196,7 @@ class Run:
         if scores is not None:
             means = scores.mean(axis=0).round(5).tolist()
             card["scores"] = {
-                "dice": round(float(scores.mean()), 5),
+                "dice": round(float(scores.take(deciding(self.recipe), axis=1).mean()), 5),
                 "bones": dict(zip(BONES, means, strict=True)),
                 "pictures": len(scores),
                 "of": "people held out from training" if split.valid else "phantoms not trained on",

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from handbones.anatomy import BONES
+from handbones.anatomy import ANATOMY, BONES
 from handbones.collection import Case, metadata_from_labels
 from handbones.encoding import Values, encode
 from handbones.errors import UsageError, UserError
@@ -39,6 +39,14 @@ Scores = npt.NDArray[np.float64]
 
 _FIRST_PHANTOM = 2**48
 """Validation phantoms have numbers that no training run reaches."""
+
+
+def deciding(recipe: Recipe) -> list[int]:
+    """Numbers of the bones whose mean Dice picks the best model: all; of a look at the wrist, the carpals.
+
+    Of the fingers that look sees ends, whose Dice says more of where they are cut off than of the network.
+    """
+    return [bone.index for bone in ANATOMY if recipe.hand != "wrist" or bone.group == "carpals"]
 
 
 @dataclass(frozen=True)
@@ -71,8 +79,8 @@ class ByTilt:
         tilted, straight = scores[self.bent].mean(axis=0), scores[~self.bent].mean(axis=0)
         return np.asarray(self.share * tilted + (1 - self.share) * straight)
 
-    def figures(self, scores: Scores) -> dict[str, float]:
-        """Mean Dice of the pictures as they are, of those with bent and of those with straight wrists."""
+    def figures(self, scores: npt.NDArray[np.float64]) -> dict[str, float]:
+        """Mean of (pictures, some bones): of the pictures as they are, of bent and of straight wrists."""
         parts = {"plain": scores, "bent": scores[self.bent], "straight": scores[~self.bent]}
         return {f"dice_{name}": float(part.mean()) for name, part in parts.items()}
 
