@@ -11,7 +11,7 @@ import pytest
 
 from handbones import commands
 from handbones.cli import VERBS, run, spread_settings
-from handbones.commands.train import say_what_next
+from handbones.commands.train import first_model, say_what_next
 
 HEAVY = ("torch", "matplotlib", "pandas", "sklearn", "lightning", "numba")
 
@@ -126,6 +126,12 @@ def test_commands_to_copy_are_quoted(capsys: pytest.CaptureFixture[str]) -> None
     say_what_next(Path("my run"), Path("my run/bundle"), interrupted=True, beside=None)
     said = capsys.readouterr().out
     assert "--out 'my run' --resume" in said and "evaluate 'my run/bundle' DATA --out 'my run/evaluation'" in said
+
+
+def test_what_a_look_at_the_wrist_goes_with() -> None:
+    assert first_model(Path("default")) == Path("default")
+    assert first_model(Path("default-wrist")) == "default"
+    assert first_model(None) == "FIRST"
 
 
 def test_a_look_at_the_wrist_is_used_beside_the_first_model(capsys: pytest.CaptureFixture[str]) -> None:

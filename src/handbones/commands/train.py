@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from handbones.bundle import load_bundle
+from handbones.bundle import PACKAGED, load_bundle
 from handbones.collection import Collection
 from handbones.commands.console import TrainingConsole, collection_of, need_torch, quoted
 from handbones.commands.surveying import SkipBad
@@ -75,7 +75,7 @@ def train(
     with TrainingConsole() as console:
         outcome = fit(chosen, folder, collection, pseudo=guessed, init=init, resume=resume, watch=console)
     if outcome.first:
-        beside = _first_model(init) if load_bundle(outcome.bundle).recipe.hand == "wrist" else None
+        beside = first_model(init) if load_bundle(outcome.bundle).recipe.hand == "wrist" else None
         say_what_next(folder, outcome.bundle, interrupted=outcome.interrupted, beside=beside)
     if outcome.interrupted:
         raise KeyboardInterrupt
@@ -109,9 +109,11 @@ def _plan(collection: Collection | None, minutes: float, overrides: list[str], f
     return planned.recipe
 
 
-def _first_model(init: Path | None) -> Path | str:
+def first_model(init: Path | None) -> Path | str:
     """The model that a look at the wrist goes with: the one that it started from, unless that sees wrists alone."""
-    return "FIRST" if init is None or load_bundle(init).recipe.hand == "wrist" else init
+    if init is not None and load_bundle(init).recipe.hand != "wrist":
+        return init
+    return PACKAGED[0] if str(init) == PACKAGED[1] else "FIRST"
 
 
 def say_what_next(folder: Path, bundle: Path, *, interrupted: bool, beside: Path | str | None) -> None:
