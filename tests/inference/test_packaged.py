@@ -1,10 +1,13 @@
 """The models that come with the package."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from handbones import Segmenter
 from handbones.bundle import PACKAGED, load_bundle, packaged_model
+from handbones.cli import run
 from handbones.errors import UsageError
 
 
@@ -20,3 +23,12 @@ def test_the_packaged_model_looks_at_the_wrist_with_one_of_its_own() -> None:
     with pytest.raises(UsageError, match="sees wrists alone"):
         Segmenter("default-wrist")
     assert not Segmenter().segment(np.zeros((90, 70), np.uint8)).bones
+
+
+@pytest.mark.train
+def test_a_look_at_the_wrist_is_measured_beside_the_packaged_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export = ["export", "default-wrist", "--precision", "int8", "--phantoms", "1", "--out", str(tmp_path / "w.onnx")]
+    assert run(export) == 0
+    assert "as it was" in capsys.readouterr().out

@@ -52,16 +52,19 @@ def export(
     print(f"{target}: {size:.1f} MB; its logits agree with torch's to {difference:.0e}")
     if (kind != "fp32" or average is not None) and (data is not None or phantoms):
         models["averaged" if average is not None else f"in {kind}"] = load_bundle(target)
-        dice = ", ".join(f"{_dice(model, cases, phantoms):.4f} {name}" for name, model in models.items())
+        profile = source.recipe.phantoms.profile or "realistic"
+        dice = ", ".join(f"{_dice(model, cases, phantoms, profile):.4f} {name}" for name, model in models.items())
         print(f"Dice of {'phantoms' if data is None else data}: {dice}")
 
 
-def _dice(bundle: Bundle, cases: list[Case] | None, phantoms: int) -> float:
-    """Mean Dice on labelled cases, or on phantoms."""
+def _dice(bundle: Bundle, cases: list[Case] | None, phantoms: int, profile: str) -> float:
+    """Mean Dice on labelled cases, or on phantoms of that preset."""
     from handbones.inference.segmenter import Segmenter  # noqa: PLC0415 slow to load
     from handbones.insight.evaluation import dice_of_phantoms, evaluate  # noqa: PLC0415
 
-    segmenter = Segmenter(bundle, backend="auto" if bundle.weights is None else "torch", wrist_bundle="none")
+    sees_wrists = bundle.recipe.hand == "wrist"  # and so beside the packaged model, as it can do nothing alone
+    first, wrist = (None, bundle) if sees_wrists else (bundle, "none")
+    segmenter = Segmenter(first, backend="auto" if bundle.weights is None else "torch", wrist_bundle=wrist)
     if cases is not None:
         return evaluate(segmenter, cases).mean
-    return float(dice_of_phantoms(segmenter, phantoms, bundle.recipe.phantoms.profile or "realistic").mean())
+    return float(dice_of_phantoms(segmenter, phantoms, profile).mean())
