@@ -24,3 +24,4 @@ assert found.rle() == handbones.logits_to_rle(logits, 48, 64)
 assert (handbones.dice(found.masks()[None], found.masks()[None]) == 1).all()
 
 handbones.load_recipe("small")
+assert handbones.Segmenter().settings()["wrist_bundle"], "the packaged model's own look at the wrist is not installed"

@@ -180,9 +180,9 @@ def metadata_from_labels(case: Case) -> Metadata:
 
 
 def label_file(folder: Path, stem: str) -> Path | None:
-    """The `stem`.json in a folder, whatever the case of its ending; None if there is none."""
-    paths = (path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".json") if folder.is_dir() else ()
-    return next((path for path in paths if _composed(path.stem) == _composed(stem)), None)
+    """The `stem`.json or `stem`.JSON in a folder, found without listing it; None if there is neither."""
+    paths = (folder / f"{stem}{ending}" for ending in (".json", ".JSON"))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _find(root: Path) -> Iterator[_Pair]:

@@ -69,6 +69,9 @@ def test_resume_keeps_nothing_of_another_model(
     for changed, flag in ((str(other), "--bundle"), (str(bundle), "--scales")):
         assert run([*predict, "--bundle", changed, "--scales", "1,0.8", "--resume"]) == 1
         assert f"{made_with}: the earlier run had another {flag}: give that" in capsys.readouterr().err
+    made_with.write_text("{")
+    assert run([*predict, "--bundle", str(bundle), "--resume"]) == 1
+    assert f"{made_with}: damaged" in capsys.readouterr().err
     made_with.unlink()
     assert run([*predict, "--bundle", str(bundle), "--resume"]) == 1
     assert f"{made_with}: not there" in capsys.readouterr().err

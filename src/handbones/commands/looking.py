@@ -36,10 +36,7 @@ def open_segmenter(
     overlap: Annotated[float, typer.Option(help="Share of a tile that the next one covers again.")] = 0.5,
     mean: Annotated[str, typer.Option(help="What is averaged: logit or probability.")] = "logit",
     wrist: Annotated[bool, typer.Option("--wrist", help="Look at the wrist once more, enlarged.")] = False,
-    wrist_bundle: Annotated[
-        Path | None,
-        typer.Option(help="A model of its own for the look at the wrist. The packaged one has one; none: without."),
-    ] = None,
+    wrist_bundle: Annotated[Path | None, typer.Option(help="Model of its own for that look; none: without.")] = None,
     threshold: Annotated[
         str | None, typer.Option(help="Probability above which a pixel is bone; or a JSON file, a number a label.")
     ] = None,

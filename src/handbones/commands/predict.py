@@ -115,7 +115,11 @@ def _more(also: str, shard: Shard, *, resume: bool) -> frozenset[str]:
 def _check_settings(path: Path, settings: str, submission: SubmissionWriter) -> None:
     """Raise `UserError` if an earlier run was of another model or had other options, as the file at `path` tells."""
     if path.exists():
-        earlier, own = json.loads(path.read_text(encoding="utf-8")), json.loads(settings)
+        try:
+            earlier = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, TypeError, ValueError):
+            raise UserError(f"{path}: damaged: leave --resume out to begin anew") from None
+        own = json.loads(settings)
         changed = [name for name in own if own[name] != earlier.get(name)]
         if changed:
             flag = f"--{changed[0].replace('_', '-')}"

@@ -25,7 +25,7 @@ from lightning.pytorch import Trainer
 
 from handbones import __version__
 from handbones.anatomy import BONES
-from handbones.bundle import CARD, ONNX, Card, load_bundle, save_cover
+from handbones.bundle import CARD, CASES, ONNX, RECIPE, Card, load_bundle, save_cover
 from handbones.collection import Case, Collection
 from handbones.errors import UsageError, UserError
 from handbones.files import atomic_path, make_folder, write_text
@@ -113,7 +113,7 @@ class Run:
             raise UserError(f"{self.folder}: nothing to resume: it holds no last.ckpt; leave --resume out")
         if self.checkpoint.exists() and not resume:
             raise UserError(f"{self.folder}: holds a training run: add --resume to go on, or choose another --out")
-        recipe, cases = self.folder / "recipe.yaml", self.folder / "cases.json"
+        recipe, cases = self.folder / RECIPE, self.folder / CASES
         if resume:
             changed = [name for name in differences(load_recipe(recipe), self.recipe) if name not in _MAY_CHANGE]
             if changed:

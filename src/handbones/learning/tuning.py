@@ -110,19 +110,8 @@ def tune(
     import optuna  # noqa: PLC0415 an extra
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    make_folder(out)
-    study = optuna.create_study(
-        storage=f"sqlite:///{out / 'study.db'}",
-        study_name="handbones",
-        direction="maximize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
-        load_if_exists=True,
-    )
-    _keep_or_check(study, ranges, out)
+    study = _open_study(ranges, out)
     states = optuna.trial.TrialState
-    for cut in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-        study.tell(cut.number, state=states.FAIL)
-        study.enqueue_trial(cut.params)
     failures = 0
     while (done := len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))) < trials:
         failed = sum("error" in trial.user_attrs for trial in study.get_trials(deepcopy=False, states=(states.FAIL,)))
@@ -196,6 +185,25 @@ class _Referee(Watch):
         self.trial.report(self.best, self._validations)
         if self.trial.should_prune():
             raise _HopelessError
+
+
+def _open_study(ranges: Sequence[Range], out: Path) -> "Study":
+    """The search in `out`, new or to go on with; a trial that was cut is to be done anew."""
+    import optuna  # noqa: PLC0415 an extra
+
+    study = optuna.create_study(
+        storage=f"sqlite:///{make_folder(out) / 'study.db'}",
+        study_name="handbones",
+        direction="maximize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
+        load_if_exists=True,
+    )
+    _keep_or_check(study, ranges, out)
+    states = optuna.trial.TrialState
+    for cut in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+        study.tell(cut.number, state=states.FAIL)
+        study.enqueue_trial(cut.params)
+    return study
 
 
 def _keep_or_check(study: "Study", ranges: Sequence[Range], out: Path) -> None:
