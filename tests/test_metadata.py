@@ -77,7 +77,7 @@ def test_odd_cells_are_told(tmp_path: Path) -> None:
 
 
 def test_what_no_person_can_be_is_left_out_and_told(tmp_path: Path) -> None:
-    rows = (1, -3, "M", 700, 17.5), (2, 130, "F", "-60kg", "1.71m"), (3, 0.5, "F", 7, 1.7), (4, 120, "M", 300, 230)
+    rows = (1, -3, "M", 700, 17.5), (2, 130, "F", "-60kg", "1.71m"), (3, 0.5, "F", 7, "1m70"), (4, 120, "M", 300, 230)
     path = table(tmp_path / "meta_data.xlsx", COLUMNS[:5], *rows)
     assert read_metadata(path) == {
         1: Metadata(None, "M"),

@@ -160,7 +160,8 @@ def _name(cell: Any) -> str:
 
 def _number(field: str, cell: Any) -> float | None:
     """The first number of a cell; None where there is none, or not one that a person can have."""
-    match = re.search(r"-?\d+(?:[.,]\d+)?", _text(cell))
+    text = re.sub(r"(?<=\d) ?m ?(?=\d)", ".", _text(cell))  # 1m71
+    match = re.search(r"-?\d+(?:[.,]\d+)?", text)
     value = float(match[0].replace(",", ".")) if match else math.nan
     if field == "height" and value < _METRES:
         value = round(100 * value, 1)

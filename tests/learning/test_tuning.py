@@ -117,3 +117,5 @@ def test_search_goes_on_and_leaves_the_best_recipe(drawn: Path, tmp_path: Path) 
     assert len((out / "trials.csv").read_text().splitlines()) == 3
     with pytest.raises(UsageError, match=r"varied optimiser\.lr otherwise before"):
         tune("small", [*_TINY, *_SHORT], ranges[1:], out, collection, trials=3, watch=Watch())
+    with pytest.raises(UsageError, match="of another recipe or bundle: give the same --recipe"):
+        tune("small", [*_TINY, *_SHORT, "loss.bce=2"], ranges, out, collection, trials=3, watch=Watch())

@@ -104,13 +104,13 @@ def tune(
     `out`/study.db, so that the same call goes on after a cut; the trial that was cut is done anew. One that fails, as
     where its network does not fit into memory, is noted and left; after three in a row the last error is raised.
     `init` is a bundle that every trial starts from. Raises `UsageError` where the recipe is none before anything is
-    varied, and where other fields were varied in `out` before.
+    varied, and where `out` has trials of another recipe or bundle, or with other fields varied.
     """
-    load_recipe(recipe, list(overrides))
+    start = load_recipe(recipe, list(overrides))
     import optuna  # noqa: PLC0415 an extra
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = _open_study(ranges, out)
+    study = _open_study(ranges, out, {"recipe": start.to_yaml(), "init": str(init)})
     states = optuna.trial.TrialState
     failures = 0
     while (done := len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))) < trials:
@@ -187,7 +187,7 @@ class _Referee(Watch):
             raise _HopelessError
 
 
-def _open_study(ranges: Sequence[Range], out: Path) -> "Study":
+def _open_study(ranges: Sequence[Range], out: Path, start: dict[str, str]) -> "Study":
     """The search in `out`, new or to go on with; a trial that was cut is to be done anew."""
     import optuna  # noqa: PLC0415 an extra
 
@@ -198,7 +198,7 @@ def _open_study(ranges: Sequence[Range], out: Path) -> "Study":
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
         load_if_exists=True,
     )
-    _keep_or_check(study, ranges, out)
+    _keep_or_check(study, ranges, out, start)
     states = optuna.trial.TrialState
     for cut in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
         study.tell(cut.number, state=states.FAIL)
@@ -206,11 +206,15 @@ def _open_study(ranges: Sequence[Range], out: Path) -> "Study":
     return study
 
 
-def _keep_or_check(study: "Study", ranges: Sequence[Range], out: Path) -> None:
-    """Write down what is varied, or compare with what was varied before."""
+def _keep_or_check(study: "Study", ranges: Sequence[Range], out: Path, start: dict[str, str]) -> None:
+    """Write down what is varied and from where, or compare with what was before."""
     told = {one.field: str(one) for one in ranges}
     before = study.user_attrs.get("ranges", told)
     if before != told:
         changed = next(field for field in {**before, **told} if before.get(field) != told.get(field))
         raise UsageError(f"--out {out}: varied {changed} otherwise before: give the same --vary, or another --out")
+    if study.user_attrs.get("start", start) != start:
+        again = "give the same --recipe, --init, --set and --minutes, or another --out"
+        raise UsageError(f"--out {out}: has trials of another recipe or bundle: {again}")
     study.set_user_attr("ranges", told)
+    study.set_user_attr("start", start)
