@@ -54,6 +54,10 @@ def test_more_formats_resume_vote_and_check(
     assert run(["submission", "check", csv, "--size", "64x64", "--data", str(drawn)]) == 1
     assert "image1003_L.png: missing" in capsys.readouterr().out
 
+    predict[1] = str(next(folder_of(drawn).rglob("*.png")))
+    assert run(predict) == 0
+    assert f"{out / 'labels'}: has 5 files of earlier runs, too" in capsys.readouterr().out
+
 
 def test_resume_keeps_nothing_of_another_model(
     bundle: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -81,6 +81,10 @@ def predict(
         write_text(out / "coco.json", coco.to_json())
     for line in empty:
         print(line)
+    strangers = {path.stem for path in (out / "labels").glob("*.json")} - {case.stem for case in every}
+    if strangers:
+        earlier = f"{counted(len(strangers), 'file')} of earlier runs"
+        print(f"{out / 'labels'}: has {earlier}, too; {out / 'submission.csv'} is of this one alone")
     written = ["submission.csv", "labels", *["overlays"] * overlays, *(_MORE[kind] for kind in _MORE if kind in more)]
     print(f"{counted(len(cases), 'picture')}: {', '.join(str(out / name) for name in written)}")
 
