@@ -43,6 +43,8 @@ from handbones.sides import wrist_tilt
 SEED, TRAIN_PEOPLE, TEST_PEOPLE, SIZE = 7, 120, 40, 2048
 TRAIN_TILTED, TEST_TILTED, SPOILT_LABELS = 0.11, 0.57, 0.02
 HARD = ("Pisiform", "Trapezoid", "Trapezium")
+TILTS = {"under 5": (0, 5), "5 to 20": (5, 20), "20 to 35": (20, 35), "35 to 40": (35, 40), "over 40": (40, 180)}
+"""Degrees between forearm and hand, to either side."""
 
 
 @dataclass(frozen=True)
@@ -240,9 +242,10 @@ def _recipe(name: str, settings: list[str], budget: Budget, stick: Collection) -
 
 
 def summarise(evaluation: Evaluation) -> dict:
-    """Mean Dice: overall, of straight and bent wrists, of groups, of the three hardest carpals, of every bone."""
-    tilts = [wrist_tilt(load_labels(str(case.labels))) or 0.0 for case in evaluation.cases]
-    bent = np.abs(tilts) > BENT_DEGREES
+    """Mean Dice: overall, by tilt of the wrist, of groups, of the three hardest carpals, of every bone."""
+    tilts = np.abs([wrist_tilt(load_labels(str(case.labels))) or 0.0 for case in evaluation.cases])
+    bent = tilts > BENT_DEGREES
+    bins = {name: (tilts >= low) & (tilts < high) for name, (low, high) in TILTS.items()}
     parts = {"straight": ~bent, "bent": bent}
     return {
         "dice": evaluation.mean,
@@ -250,6 +253,7 @@ def summarise(evaluation: Evaluation) -> dict:
         **evaluation.by_group,
         "hard": mean(evaluation.by_bone[bone] for bone in HARD),
         "bones": evaluation.by_bone,
+        "tilts": {name: float(evaluation.dice[own].mean()) for name, own in bins.items() if own.any()},
         "pictures": {"straight": int((~bent).sum()), "bent": int(bent.sum())},
     }
 
@@ -285,6 +289,10 @@ def table(results: dict) -> None:
         errors = "".join(f"{_error(rows, part):10.4f}" for part in parts)
         spread = max(row["dice"] for row in rows) - min(row["dice"] for row in rows)
         print(f"{name:34}{errors}   {len(rows)}" + (f" ({spread:.4f})" if len(rows) > 1 else ""))
+    print(f"{'error by degrees of tilt':34}" + "".join(f"{name:>10}" for name in TILTS))
+    for name, rows in by_name.items():
+        told = [row["tilts"] for row in rows if "tilts" in row]
+        print(f"{name:34}" + "".join(f"{_error(told, tilt) if told else np.nan:10.4f}" for tilt in TILTS))
     for ours, theirs, part, goal in GOALS:
         if ours in by_name and theirs in by_name:
             ratio = _error(by_name[ours], part) / _error(by_name[theirs], part)
