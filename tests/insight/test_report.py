@@ -74,6 +74,7 @@ def test_report_agrees_with_evaluation(bundle: Path, drawn: Path, tmp_path: Path
     np.testing.assert_allclose([float(row["dice"]) for row in rows], expected.dice.ravel(), atol=1e-5)
     compared = list(csv.DictReader((tmp_path / "comparison.csv").open(encoding="utf-8")))
     assert {(row["difference"], row["low"], row["high"]) for row in compared} == {("0", "", "")}  # of three people
+    assert {"all bones", "carpals", "straight wrists", "Pisiform"} <= {row["bones"] for row in compared}
     thresholds = list(csv.DictReader((tmp_path / "thresholds.csv").open(encoding="utf-8")))
     half = next(row for row in thresholds if row["threshold"] == "0.5")
     assert float(half["mean_dice"]) == pytest.approx(expected.mean, rel=0.2)  # on cells, which are not the pixels

@@ -5,11 +5,16 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from handbones.anatomy import ANATOMY, GROUPS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
 
 INK, SOFT, LINE = "#1d2433", "#5d6678", "#dfe3ea"
 BLUE, ORANGE, GRAY = "#1f5fa8", "#e08a1e", "#9aa3b2"
@@ -82,3 +87,15 @@ def bone_axis(axes: "Axes", *, vertical: bool = True) -> None:
         axes.set_xlim(-0.5, len(labels) - 0.5)
         for border in borders:
             axes.axvline(border, color=GRAY, linewidth=0.8)
+
+
+def dots_with_means(
+    axes: "Axes", values: Floats, heights: Floats, colour: str = BLUE, line: str = INK, label: str = ""
+) -> None:
+    """A dot for each picture, and a line that joins the means of fifths of them; NaN is left out."""
+    there = ~np.isnan(values)
+    values, heights = values[there], heights[there]
+    axes.plot(values, heights, ".", color=colour, markersize=5, alpha=0.6, rasterized=True)
+    parts = np.array_split(np.argsort(values), min(5, max(1, len(values) // 3)))
+    means = [(values[part].mean(), heights[part].mean()) for part in parts if len(part)]
+    axes.plot(*zip(*means, strict=True), "o-", color=line, markersize=4, label=label)

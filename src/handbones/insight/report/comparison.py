@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES, GROUPS
 from handbones.insight.page import Page
-from handbones.insight.plots import COLOURS, GRAY, INK, bone_axis, new_figure
+from handbones.insight.plots import BLUE, COLOURS, GRAY, INK, ORANGE, bone_axis, dots_with_means, new_figure
 from handbones.insight.report.examination import Examination
 from handbones.insight.tables import Table
 
@@ -25,37 +25,45 @@ def add_comparison(page: Page, one: Examination, two: Examination, names: tuple[
     """Add the section of the first model against the second; both saw the same cases."""
     first, second = one.evaluation.dice, two.evaluation.dice
     people = np.array([case.person for case in one.cases])
-    groups: dict[str, list[int]] = {
-        "all bones": list(range(len(BONES))),
-        **{group: [b.index for b in ANATOMY if b.group == group] for group in GROUPS},
-        **{label: [index] for index, label in enumerate(BONES)},
+    every, bones = np.ones(len(people), bool), list(range(len(BONES)))
+    parts: dict[str, tuple[npt.NDArray[np.bool_], list[int]]] = {
+        "all bones": (every, bones),
+        **{group: (every, [b.index for b in ANATOMY if b.group == group]) for group in GROUPS},
+        **{f"{kind} wrists": (own, bones) for kind, own in one.evaluation.wrists.items()},
     }
-    differences = np.column_stack([(first - second)[:, own].mean(axis=1) for own in groups.values()])
-    low, high = paired_bootstrap(differences, people)
-    rows = [
-        (
-            *(name, float(first[:, own].mean()), float(second[:, own].mean()), float(differences[:, i].mean())),
-            *(float(low[i]), float(high[i]), float((differences[:, i] > 0).mean())),
-        )
-        for i, (name, own) in enumerate(groups.items())
-    ]
+    means = len(parts)
+    parts |= {label: (every, [index]) for index, label in enumerate(BONES)}
+    rows = []
+    for name, (own, chosen) in parts.items():
+        dice, of_other = (each[own][:, chosen].mean(axis=1) for each in (first, second))
+        difference = dice - of_other
+        low, high = (float(bound[0]) for bound in paired_bootstrap(difference[:, None], people[own]))
+        middle, better = float(difference.mean()), float((difference > 0).mean())
+        rows.append((name, float(dice.mean()), float(of_other.mean()), middle, low, high, better))
     section = page.section("Against another model", f"{names[0]} against {names[1]}, picture by picture.")
     section.numbers(
         {
             f"Dice of {names[0]}": f"{rows[0][1]:.4f}",
             f"Dice of {names[1]}": f"{rows[0][2]:.4f}",
             "difference": f"{rows[0][3]:+.4f}",
-            "95 % interval": "too few people" if np.isnan(low[0]) else f"{low[0]:+.4f} to {high[0]:+.4f}",
+            "95 % interval": "too few people" if np.isnan(rows[0][4]) else f"{rows[0][4]:+.4f} to {rows[0][5]:+.4f}",
         }
     )
-    section.text(_verdict(names, float(low[0]), float(high[0])))
-    interval = "" if np.isnan(low[0]) else " with its 95 % interval, from a paired bootstrap over people"
+    section.text(_verdict(names, *rows[0][4:6]))
+    interval = "" if np.isnan(rows[0][4]) else " with its 95 % interval, from a paired bootstrap over people"
     section.figure(
-        _figure(differences.mean(axis=0)[4:], low[4:], high[4:]),
+        _figure(*np.array([row[3:6] for row in rows[means:]]).T),
         f"Difference in Dice of each bone{interval}; right of zero, {names[0]} is better.",
     )
     header = ("", names[0], names[1], "difference", "from", "to", "better in (share of pictures)")
-    section.table(header, rows[:4])
+    section.table(header, rows[:means])
+    tilt = one.evaluation.tilt
+    if (~np.isnan(tilt)).sum() > 2:
+        section.heading("Dice against wrist tilt, of both")
+        section.figure(
+            _tilt_figure(tilt, first.mean(axis=1), second.mean(axis=1), names),
+            "Each dot is a picture; the lines join the means of fifths of them.",
+        )
     columns = ("bones", "dice", "dice_of_other", "difference", "low", "high", "share_of_pictures_better")
     return [Table("comparison", columns, rows)]
 
@@ -90,6 +98,17 @@ def _verdict(names: tuple[str, str], low: float, high: float) -> str:
     if high < 0:
         return f"{names[1]} is better; chance alone would hardly give such a difference."
     return "The interval holds zero: these pictures do not tell which of the two is better."
+
+
+def _tilt_figure(tilt: Floats, first: Floats, second: Floats, names: tuple[str, str]) -> "Figure":
+    figure = new_figure(7.5, 3.4)
+    axes = figure.subplots()
+    for dice, colour, name in ((second, ORANGE, names[1]), (first, BLUE, names[0])):
+        dots_with_means(axes, tilt, dice, colour, colour, name)
+    axes.set_xlabel("wrist tilt (degrees)")
+    axes.set_ylabel("mean Dice of the picture")
+    axes.legend()
+    return figure
 
 
 def _figure(middle: Floats, low: Floats, high: Floats) -> "Figure":

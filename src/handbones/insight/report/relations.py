@@ -9,12 +9,11 @@ from handbones.anatomy import GROUPS
 from handbones.folds import BENT_DEGREES
 from handbones.insight.evaluation import Evaluation
 from handbones.insight.page import Page
-from handbones.insight.plots import BLUE, INK, new_figure
+from handbones.insight.plots import dots_with_means, new_figure
 from handbones.insight.report.examination import Examination
 from handbones.insight.tables import Table
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
@@ -76,15 +75,7 @@ def _figure(known: dict[str, Floats], dice: Floats) -> "Figure":
     figure = new_figure(3.5 * len(known) + 0.4, 3.2)
     axes = figure.subplots(1, len(known), sharey=True, squeeze=False)[0]
     for each, (name, values) in zip(axes, known.items(), strict=True):
-        _dots(each, values, dice)
+        dots_with_means(each, values, dice)
         each.set_xlabel(name)
     axes[0].set_ylabel("mean Dice of the picture")
     return figure
-
-
-def _dots(axes: "Axes", values: Floats, dice: Floats) -> None:
-    there = ~np.isnan(values)
-    values, dice = values[there], dice[there]
-    axes.plot(values, dice, ".", color=BLUE, markersize=5, alpha=0.6, rasterized=True)
-    parts = np.array_split(np.argsort(values), min(5, max(1, len(values) // 3)))
-    axes.plot([values[p].mean() for p in parts], [dice[p].mean() for p in parts], "o-", color=INK, markersize=4)
