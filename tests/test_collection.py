@@ -11,6 +11,7 @@ import pytest
 
 from handbones.collection import Collection, open_collection, side_of
 from handbones.errors import UserError
+from handbones.exclusion import exclude
 from handbones.labels import save_labels
 from handbones.metadata import Metadata, write_metadata
 from shapes import random_labels
@@ -74,6 +75,13 @@ def test_one_part_of_the_competition_s_folder(competition: Path, part: str, coun
     assert (len(collection.cases), len(collection.labelled)) == (count, labelled)
     assert {case.split for case in collection.cases} == {part}
     assert collection.cases[0].metadata is not None
+
+
+def test_the_table_lies_one_level_up_for_a_part_called_by_a_dot(
+    competition: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(competition / "train")
+    assert open_collection(".").cases[0].metadata == Metadata(30, "F")
 
 
 def test_flat_folder_with_and_without_labels(tmp_path: Path) -> None:
@@ -237,6 +245,15 @@ def test_a_dicom_needs_no_suffix(tmp_path: Path) -> None:
     assert [problem.path.name for problem in open_collection(tmp_path, strict=False).problems] == ["IM0001"]
 
 
+def test_a_dicom_may_be_called_by_its_uid(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"1.2.840.{number}").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "notes.1").write_text("no picture")
+    collection = open_collection(tmp_path, strict=False)
+    assert {case.stem for case in collection.left_out} == {"1.2.840.0", "1.2.840.1"}
+    assert not any("same name" in problem.message for problem in collection.problems)
+
+
 def test_one_part_alone_is_looked_at_if_it_is_there(competition: Path) -> None:
     (competition / JSON).unlink()
     assert [case.name for case in open_collection(competition, part="test").cases] == ["image9_L.png"]
@@ -250,3 +267,16 @@ def test_one_part_alone_is_looked_at_if_it_is_there(competition: Path) -> None:
 def test_an_empty_folder_of_labels_is_as_none(competition: Path) -> None:
     (competition / "test/outputs_json").mkdir()
     assert len(open_collection(competition).test) == 1
+
+
+def test_what_is_left_out_may_be_excluded_too_and_names_may_hold_anything(tmp_path: Path) -> None:
+    names = "hand #1_R", unicodedata.normalize("NFD", "손_R"), "b_R"
+    for name in names:
+        labels(tmp_path / "labels" / f"{name}.json")
+        picture(tmp_path / "images" / f"{name}.png")
+    picture(tmp_path / "images/c_R.png")
+    (tmp_path / "labels" / "c_R.json").write_text("{")
+    collection, listed = open_collection(tmp_path, strict=False), tmp_path / "exclude.txt"
+    lines = "# a remark", "hand #1/hand #1_R.png  # drawn twice", unicodedata.normalize("NFC", "손"), "c/c_R.png", "c"
+    listed.write_text("\n".join(lines), encoding="utf-8")
+    assert [case.stem for case in exclude(collection, listed).cases] == ["b_R"]

@@ -56,6 +56,19 @@ def test_lossy_pictures_and_a_single_pixel(tmp_path: Path) -> None:
     assert load_radiograph(saved(tmp_path / "dot.png", GRAY[:1, :1])).pixels.shape == (1, 1)
 
 
+def test_a_long_trailer_is_not_taken_for_a_cut(tmp_path: Path) -> None:
+    for name in ("hand.jpg", "hand.png"):
+        whole = saved(tmp_path / name, GRAY).read_bytes()
+        (tmp_path / name).write_bytes(whole + b"x" * 5000)
+        assert quick_check(tmp_path / name) is None
+        assert load_radiograph(tmp_path / name).pixels.shape == GRAY.shape
+    thumbnail = b"\xff\xd8\xff\xda\xff\xd9"
+    whole = (tmp_path / "hand.jpg").read_bytes()[:-5002]
+    cut = whole[:2] + b"\xff\xe1" + (2 + len(thumbnail)).to_bytes(2) + thumbnail + whole[2 : len(whole) // 2]
+    (tmp_path / "hand.jpg").write_bytes(cut + b"x" * 5000)
+    assert "cut short" in str(quick_check(tmp_path / "hand.jpg"))
+
+
 def test_float_tiff_is_scaled_into_sixteen_bits(tmp_path: Path) -> None:
     pixels = load_radiograph(saved(tmp_path / "float.tif", GRAY.astype(np.float32) / 255)).pixels
     assert pixels.dtype == np.uint16

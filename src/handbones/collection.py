@@ -16,7 +16,7 @@ from typing import Literal
 from handbones.errors import UserError
 from handbones.files import explain
 from handbones.labels import Labels, load_labels, read_labels
-from handbones.metadata import UNKNOWN, Metadata, read_metadata, write_metadata
+from handbones.metadata import UNKNOWN, Metadata, assign, read_metadata, write_metadata
 from handbones.radiograph import (
     FORMATS,
     PICTURE_SUFFIXES,
@@ -66,7 +66,8 @@ class Case:
 
     @property
     def stem(self) -> str:
-        return self.image.stem
+        """The name without its ending; what the results of the picture are called."""
+        return stem_of(self.image)
 
     @property
     def known(self) -> Metadata:
@@ -156,7 +157,8 @@ def open_collection(
     if strict and problems:
         raise UserError(_in_one_message(root, problems))
     good, bad = ([pair for pair in pairs if pair.image and bool(pair.problems) is wrong] for wrong in (False, True))
-    return Collection(root, [_case(pair, people) for pair in good], problems, [_case(pair, people) for pair in bad])
+    known = assign(people, {pair.person for pair in pairs})
+    return Collection(root, [_case(pair, known) for pair in good], problems, [_case(pair, known) for pair in bad])
 
 
 def side_of(case: Case) -> Side | None:
@@ -179,6 +181,11 @@ def metadata_from_labels(case: Case) -> Metadata:
     return replace(case.known, side=side_from_labels(labels) or case.side, tilt=wrist_tilt(labels))
 
 
+def stem_of(path: Path) -> str:
+    """The name of a file without its ending; the last number of a DICOM file called by its UID, 1.2.840.7, is none."""
+    return path.name if path.suffix[1:].isdigit() else path.stem
+
+
 def label_file(folder: Path, stem: str) -> Path | None:
     """The `stem`.json or `stem`.JSON in a folder, found without listing it; None if there is neither."""
     paths = (folder / f"{stem}{ending}" for ending in (".json", ".JSON"))
@@ -191,8 +198,8 @@ def _find(root: Path) -> Iterator[_Pair]:
         if root.is_file() and root.suffix.lower() not in PICTURE_SUFFIXES and quick_check(root):
             raise UserError(f"{root}: neither a folder nor a picture ({FORMATS})")
         root.stat()  # raises if there is nothing
-        beside = label_file(root.parent, root.stem)
-        yield _pair(root, _labels_in(beside) if beside else None, root.parent)
+        beside = label_file(root.parent, stem_of(root))
+        yield _pair(root, labels_in(beside) if beside else None, root.parent)
     elif any((root / split / "DCM").is_dir() for split in ("train", "test")):
         yield from _match(root / "train" / "DCM", root / "train" / "outputs_json", "train")
         yield from _match(root / "test" / "DCM", root / "test" / "outputs_json", "test")
@@ -203,12 +210,12 @@ def _find(root: Path) -> Iterator[_Pair]:
     else:
         labels_beside = _files(root, frozenset({".json"}))
         for key, images in _files(root, PICTURE_SUFFIXES).items():
-            labels = _labels_in(labels_beside[key][0]) if key in labels_beside else None
+            labels = labels_in(labels_beside[key][0]) if key in labels_beside else None
             for image in images:
                 yield _pair(image, labels, root)
 
 
-def _labels_in(path: Path) -> Path | None:
+def labels_in(path: Path) -> Path | None:
     """The path if there are labels in it: beside a picture may lie any kind of JSON."""
     return path if path.is_file() and b'"annotations"' in path.read_bytes() else None
 
@@ -234,7 +241,7 @@ def _match(images_folder: Path, labels_folder: Path, split: Split | None = None)
 def _pair(image: Path, labels: Path | None, folder: Path, split: Split | None = None) -> _Pair:
     """The person is the first sub-folder, or, where pictures lie side by side, the stem without the side."""
     inside = image.relative_to(folder).parts
-    person = inside[0] if len(inside) > 1 else re.sub(r"[_-][lr]$", "", image.stem, flags=re.IGNORECASE)
+    person = inside[0] if len(inside) > 1 else re.sub(r"[_-][lr]$", "", stem_of(image), flags=re.IGNORECASE)
     return _Pair(image, labels, person, split or ("train" if labels else "test"))
 
 
@@ -246,14 +253,14 @@ def _files(folder: Path, suffixes: frozenset[str]) -> dict[tuple[str, str], list
             folders[:] = [name for name in folders if not name.startswith((".", "__"))]
             for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
                 if path.suffix.lower() in suffixes or (
-                    not path.suffix and suffixes == PICTURE_SUFFIXES and is_dicom(path)
+                    suffixes == PICTURE_SUFFIXES and stem_of(path) == path.name and is_dicom(path)
                 ):
-                    key = _composed(path.parent.relative_to(folder).as_posix()), _composed(path.stem)
+                    key = composed(path.parent.relative_to(folder).as_posix()), composed(stem_of(path))
                     found.setdefault(key, []).append(path)
     return found
 
 
-def _composed(name: str) -> str:
+def composed(name: str) -> str:
     """A name in one Unicode form: a Mac takes Korean syllables and accents apart, and others do not."""
     return unicodedata.normalize("NFC", name)
 
@@ -281,12 +288,12 @@ def _check_names(pairs: list[_Pair]) -> None:
     seen: dict[tuple[Split, str], Path] = {}
     for pair in pairs:
         if pair.image:
-            first = seen.setdefault((pair.split, pair.image.stem), pair.image)
+            first = seen.setdefault((pair.split, stem_of(pair.image)), pair.image)
             if first is not pair.image:
                 pair.problems.append(Problem(pair.image, f"has the same name as {first}: rename or remove one"))
 
 
-def _people(root: Path) -> tuple[dict[int, Metadata], list[Problem]]:
+def _people(root: Path) -> tuple[dict[str, Metadata], list[Problem]]:
     """The metadata beside the pictures or, for a part of the competition's folder, one level up."""
     path = metadata_file(root)
     if path is None:
@@ -299,15 +306,14 @@ def _people(root: Path) -> tuple[dict[int, Metadata], list[Problem]]:
 
 def metadata_file(root: Path) -> Path | None:
     """The table of people of a collection, if it has one."""
-    folders = (root, root.parent) if (root / "DCM").is_dir() else (root,)
+    folders = (root, root.absolute().parent) if (root / "DCM").is_dir() else (root,)
     return next((folder / METADATA_FILE for folder in folders if (folder / METADATA_FILE).is_file()), None)
 
 
-def _case(pair: _Pair, people: dict[int, Metadata]) -> Case:
+def _case(pair: _Pair, known: dict[str, Metadata]) -> Case:
     assert pair.image is not None
-    number = re.search(r"\d+", pair.person)
-    metadata = people.get(int(number[0])) if number else None
-    return Case(pair.image, pair.labels, pair.person, pair.split, side_from_name(pair.image.stem), metadata)
+    side = side_from_name(stem_of(pair.image))
+    return Case(pair.image, pair.labels, pair.person, pair.split, side, known.get(pair.person))
 
 
 def _in_one_message(root: Path, problems: list[Problem]) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from handbones.collection import Collection
+from handbones.collection import Case, Collection, composed
 from handbones.errors import UserError
 from handbones.files import explain
 
@@ -13,29 +13,36 @@ def exclude(collection: Collection, path: Path) -> Collection:
 
     Raises `UserError` where the file cannot be read, names what is not in the collection, or leaves nothing.
     """
-    wanted = _read(path)
-    known = {f"{case.person}/{case.name}" for case in collection.cases} | set(collection.people)
-    known |= {_key(problem.path) for problem in collection.problems}  # left out already
-    for name, line in wanted.items():
-        if name not in known:
-            raise UserError(f"{path}: line {line}: no such case in {collection.root}: {name} (person/file or person)")
-    cases = [case for case in collection.cases if not {case.person, f"{case.person}/{case.name}"} & wanted.keys()]
+    known = {name for case in (*collection.cases, *collection.left_out) for name in _names(case)}
+    known |= {_key(problem.path) for problem in collection.problems}  # pictures and labels without each other
+    wanted = set()
+    for number, line in enumerate(_lines(path), 1):
+        parts = composed(line).split("#")
+        # A name may have a # in it, so the longest one that there is counts.
+        names = ["#".join(parts[:count]).strip() for count in range(len(parts), 0, -1)]
+        name = next((name for name in names if name in known), names[-1])
+        if name and name not in known:
+            raise UserError(f"{path}: line {number}: no such case in {collection.root}: {name} (person/file or person)")
+        wanted.add(name)
+    cases = [case for case in collection.cases if wanted.isdisjoint(_names(case))]
     if not cases:
         raise UserError(f"{path}: leaves out every case of {collection.root}: delete the lines of good ones")
     return dataclasses.replace(collection, cases=cases)
 
 
-def _read(path: Path) -> dict[str, int]:
-    """The names in a file, and the line of each."""
+def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file: give what `handbones audit --write-exclude` writes") from None
     except OSError as error:
         raise explain(error, path, "read") from error
-    names = ((line.split("#")[0].strip(), number) for number, line in enumerate(lines, 1))
-    return {name: number for name, number in names if name}
+
+
+def _names(case: Case) -> tuple[str, str]:
+    """By which a case may be left out: its person and itself."""
+    return composed(case.person), composed(f"{case.person}/{case.name}")
 
 
 def _key(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+    return composed(f"{path.parent.name}/{path.name}")

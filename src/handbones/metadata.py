@@ -4,7 +4,9 @@ import io
 import math
 import os
 import re
+import unicodedata
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -62,15 +64,18 @@ class Metadata:
 UNKNOWN = Metadata()
 
 
-def read_metadata(path: str | os.PathLike[str]) -> dict[int, Metadata]:
-    """Read the table of people by ID; cells that make no sense for a person become None. Raises `UserError`."""
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Metadata]:
+    """Read the table of people by ID, as `person_key` has it; rows whose ID has no digit are left out.
+
+    Cells that make no sense for a person become None. Raises `UserError`.
+    """
     columns, rows = _table(path)
     people = {}
     for row in rows:
         cells = {field: row[i] for field, i in columns.items() if i < len(row)}
-        number = re.search(r"\d+", _text(cells["id"]))
-        if number:
-            people[int(number[0])] = Metadata(
+        key = person_key(_text(cells.get("id")))
+        if _first_number(key):
+            people[key] = Metadata(
                 age=_number("age", cells.get("age")),
                 sex=_SEXES.get(_text(cells.get("sex"))[:1].lower()),
                 weight=_number("weight", cells.get("weight")),
@@ -78,6 +83,38 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[int, Metadata]:
                 remark=_text(cells.get("remark")) or None,
             )
     return people
+
+
+def person_key(name: str) -> str:
+    """A person's ID in one spelling: without case, `ID` in front and zeros before numbers: ID001 and 1 are the same."""
+    name = unicodedata.normalize("NFC", name).casefold().strip()
+    name = re.sub(r"^(\d+)\.0$", r"\1", name)  # a number as some tables have it
+    name = re.sub(r"^id[\s_-]*(?=\d)", "", name)
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name)
+
+
+def assign(table: dict[str, Metadata], people: Iterable[str]) -> dict[str, Metadata]:
+    """What the table knows of each of the people, who are told apart by their IDs.
+
+    Where only one of table and pictures has more than the number (`7` and `patient-7`), numbers are compared; a number
+    that two rows or two people have tells of none of them.
+    """
+    keys = {person: person_key(person) for person in people}
+    rows_with, people_with = defaultdict(list), defaultdict(list)
+    for key in table:
+        rows_with[_first_number(key)].append(key)
+    for person, key in keys.items():
+        people_with[_first_number(key)].append(person)
+    found = {}
+    for person, key in keys.items():
+        number = _first_number(key)
+        if key in table:
+            found[person] = table[key]
+        elif number and len(rows_with[number]) == len(people_with[number]) == 1:
+            row = rows_with[number][0]
+            if number in (key, row):
+                found[person] = table[row]
+    return found
 
 
 def odd_cells(path: str | os.PathLike[str]) -> list[tuple[str, str, str]]:
@@ -91,7 +128,8 @@ def odd_cells(path: str | os.PathLike[str]) -> list[tuple[str, str, str]]:
             cell = row[i] if i < len(row) else None
             unread = field in readers and cell is not None and readers[field](cell) is None
             if cell is not None and (unread or _JUNK.search(str(cell))):
-                odd.append((_text(row[columns["id"]]), field, str(cell)))
+                number = row[columns["id"]] if columns["id"] < len(row) else None
+                odd.append((_text(number), field, str(cell)))
     return odd
 
 
@@ -143,6 +181,11 @@ def _columns(names: Sequence[str]) -> dict[str, int]:
     if blank:
         columns.setdefault("remark", blank[0])
     return columns
+
+
+def _first_number(key: str) -> str:
+    match = re.search(r"\d+", key)
+    return match[0] if match else ""
 
 
 def _begins(word: str, name: str) -> bool:

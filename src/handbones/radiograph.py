@@ -24,10 +24,12 @@ FORMATS = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
 
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
-_JPEG_HEAD, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_JPEG_HEAD, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+_CUT_SHORT = "the picture is cut short: copy it again"
 _PHOTOMETRIC = 262
 """The tag of a TIFF that tells which end of its values is white."""
-_TAIL_BYTES = 1024  # some programs write a few bytes after the end mark
+_TAIL_BYTES = 1024
+"""Within which the end mark nearly always is; some programs write a few bytes after it, phones whole films."""
 _LARGE_BYTES = 2**18
 """From here on a quicker way to decode PNGs is worth the moment that it takes to load."""
 
@@ -84,6 +86,8 @@ def load_radiograph(path: str | os.PathLike[str], content: bytes | None = None) 
     if _is_dicom(path, content):
         return _load_dicom(path, content)
     fault = _fault(content, content[-_TAIL_BYTES:])
+    if fault == _CUT_SHORT:
+        fault = _fault(content, content)
     if fault:
         raise UserError(f"{path}: {fault}")
     if content.startswith(_PNG_HEAD) and len(content) >= _LARGE_BYTES:
@@ -107,7 +111,13 @@ def quick_check(path: str | os.PathLike[str]) -> str | None:
         head, tail = _ends(path)
     except OSError as error:
         return str(explain(error, path, "read")).removeprefix(f"{path}: ")
-    return None if _is_dicom(Path(path), head) else _fault(head, tail)
+    if _is_dicom(Path(path), head):
+        return None
+    fault = _fault(head, tail)
+    if fault == _CUT_SHORT:
+        content = Path(path).read_bytes()
+        fault = _fault(content, content)
+    return fault
 
 
 def is_dicom(path: Path) -> bool:
@@ -144,15 +154,27 @@ def _fault(head: bytes, tail: bytes) -> str | None:
     """What the first and the last bytes of a file that is no DICOM say against it."""
     if not head:
         return "the file is empty"
-    cut_short = "the picture is cut short: copy it again"
     if head.startswith(_PNG_HEAD):
         if head[12:16] != b"IHDR" or not (any(head[16:20]) and any(head[20:24])):
             return "the PNG header is broken: copy it again"
-        return None if _PNG_END in tail else cut_short
+        return None if _PNG_END in tail else _CUT_SHORT
     if head.startswith(_JPEG_HEAD):
-        return None if _JPEG_END in tail else cut_short
+        return None if _JPEG_END in tail[_scan_of(tail) :] else _CUT_SHORT
     known = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM", b"RIFF", b"GIF8", b"P5", b"P6", b"\0\0\0\x0cjP")
     return None if head.startswith(known) else _not_a_picture(head)
+
+
+def _scan_of(content: bytes) -> int:
+    """Where the pixels of a JPEG begin: end marks before are those of the small pictures in its headers.
+
+    0 where `content` is not a whole file.
+    """
+    if not content.startswith(_JPEG_HEAD):
+        return 0
+    at = 2
+    while content[at : at + 1] == b"\xff" and content[at : at + 2] != _JPEG_SCAN:
+        at += 2 + int.from_bytes(content[at + 2 : at + 4])
+    return at
 
 
 def _not_a_picture(head: bytes) -> str:

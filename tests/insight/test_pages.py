@@ -68,6 +68,10 @@ def test_show_verb_finds_the_labels(root: Path, tmp_path: Path, capsys: pytest.C
     (tmp_path / "b.png").write_bytes(picture.read_bytes())
     assert run(["show", str(tmp_path / "b.png")]) == 1
     assert "no labels found: give --labels FILE" in capsys.readouterr().err
+    (tmp_path / "b.json").write_text('{"Modality": "CR"}')  # beside a picture may lie any kind of JSON
+    assert run(["show", str(tmp_path / "b.png")]) == 1
+    assert "no labels found: give --labels FILE" in capsys.readouterr().err
+    (tmp_path / "b.json").unlink()
     save_labels(hand(0), tmp_path / "b.JSON")
     assert run(["show", str(tmp_path / "b.png"), "--out", str(tmp_path / "c.png"), "--dpi", "50"]) == 0
     assert run(["show", str(picture), "--out", "a.bmp"]) == 2

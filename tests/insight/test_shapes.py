@@ -88,3 +88,7 @@ def test_facts_are_kept_and_looked_up(tmp_path: Path, monkeypatch: pytest.Monkey
     path.write_text(path.read_text() + "\n")
     surveys.survey(cases, workers=1, cache=tmp_path / "cache")
     assert [case.name for case in again_only_for] == [cases[0].name]
+    for entry in (tmp_path / "cache" / "facts").iterdir():
+        entry.write_bytes(b"")  # as a power cut may leave it
+    surveys.survey(cases, workers=1, cache=tmp_path / "cache")
+    assert len(again_only_for) == 1 + len(cases)

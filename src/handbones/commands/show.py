@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from handbones.collection import label_file
+from handbones.collection import label_file, labels_in, stem_of
 from handbones.commands.looking import Opener, looking, without_model
 from handbones.errors import UsageError, UserError
 from handbones.files import atomic_path
@@ -37,7 +37,7 @@ def show(
     """Draw a radiograph with its labels, what a model finds, or both, at print quality."""
     if not bundle:
         without_model(opener)
-    target = out or Path(f"{case.stem}-bones.png")
+    target = out or Path(f"{stem_of(case)}-bones.png")
     if target.suffix.lower() not in _FORMATS:
         raise UsageError(f"--out {target}: must end in one of {', '.join(_FORMATS)}")
     radiograph = load_radiograph(case)
@@ -56,10 +56,13 @@ def show(
 
 def labels_of(picture: Path, size: Size) -> Labels | None:
     """The labels of a picture of `size`, where its collection has them or beside it; None if there are none."""
-    places = [picture.parent]
+    places: list[Path] = []
     for folder in picture.absolute().parents:
         if folder.name in _LABELS_OF:
             inside = picture.absolute().parent.relative_to(folder)
             places.insert(0, folder.parent / _LABELS_OF[folder.name] / inside)
-    paths = (label_file(place, picture.stem) for place in places)
+    paths = [label_file(place, stem_of(picture)) for place in places]
+    beside = label_file(picture.parent, stem_of(picture))
+    if beside:
+        paths.append(labels_in(beside))
     return next((load_labels(path, size) for path in paths if path), None)

@@ -49,7 +49,7 @@ def recall(folder: Path | None, case: Case, kind: type[T]) -> T | None:
         with np.load(_entry(folder, case), allow_pickle=False) as stored:
             facts: T = _unflatten(kind, {name: stored[name] for name in stored.files})
             return facts
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
 
 
