@@ -159,6 +159,18 @@ def test_too_few_hands_are_not_judged_by_geometry(root: Path, caplog: pytest.Log
     assert "reversed, swapped, misplaced and size were not judged: 10 labelled hands are too few" in caplog.text
 
 
+def test_crossings_do_not_hide_each_other(tmp_path: Path) -> None:
+    (case, *_) = open_collection(write_hands(tmp_path, people=1, test_people=0)).cases
+    assert case.labels is not None
+    crossed = ["finger-2", "finger-11"]
+    labels = load_labels(case.labels)
+    for bone in crossed:
+        labels = _moved(labels, bone, _crossed)
+    save_labels(labels, case.labels)
+    found = [found.bones[0] for found in audit(survey([case], workers=1)) if found.kind == "crossing"]
+    assert sorted(found) == sorted(crossed)
+
+
 def test_disagreement_tells_bones_and_lost_pictures(root: Path) -> None:
     cases = open_collection(root).cases[:30]
     dice = 0.96 + np.random.default_rng(0).normal(0, 0.004, (30, 29))

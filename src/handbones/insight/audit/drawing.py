@@ -72,10 +72,9 @@ def _sides(survey: Survey, mirrored: npt.NDArray[np.bool_] | None, lost: npt.NDA
 
 def _crossings(survey: Survey) -> Iterator[Finding]:
     loops = np.nan_to_num(survey.shape("loop"))
-    limit = max(LOOP, 2 * float(np.quantile(loops, 0.98)))
-    for hand, bone in np.argwhere(loops > limit):
+    for hand, bone in np.argwhere(loops > LOOP):  # wrong however many there are, not only where it is rare
         reason = f"The outline of {BONES[bone]} crosses itself and ties off {loops[hand, bone]:.0%} of its length."
-        yield Finding(survey.cases[hand], "crossing", (BONES[bone],), float(loops[hand, bone] / limit), reason)
+        yield Finding(survey.cases[hand], "crossing", (BONES[bone],), float(loops[hand, bone] / LOOP), reason)
 
 
 def _ragged(survey: Survey) -> Iterator[Finding]:
