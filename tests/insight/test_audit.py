@@ -3,16 +3,16 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from handbones.anatomy import BONES
+from handbones.anatomy import ANATOMY, BONES
 from handbones.cli import run
-from handbones.collection import open_collection
+from handbones.collection import Case, open_collection
 from handbones.errors import UserError
 from handbones.exclusion import exclude
 from handbones.insight.audit import Finding, audit, name_of, write_exclude
@@ -157,6 +157,67 @@ def test_too_few_hands_are_not_judged_by_geometry(root: Path, caplog: pytest.Log
         ("ID014", "repeated", ("finger-5",)),
     ]
     assert "reversed, swapped, misplaced and size were not judged: 10 labelled hands are too few" in caplog.text
+
+
+def test_crossings_do_not_hide_each_other(tmp_path: Path) -> None:
+    (case, *_) = open_collection(write_hands(tmp_path, people=1, test_people=0)).cases
+    assert case.labels is not None
+    crossed = ["finger-2", "finger-11"]
+    labels = load_labels(case.labels)
+    for bone in crossed:
+        labels = _moved(labels, bone, _crossed)
+    save_labels(labels, case.labels)
+    found = [found.bones[0] for found in audit(survey([case], workers=1)) if found.kind == "crossing"]
+    assert sorted(found) == sorted(crossed)
+
+
+def _kept(path: Path, bones: Iterable[str]) -> None:
+    labels = load_labels(path)
+    save_labels(Labels({bone: polygons for bone, polygons in labels.polygons.items() if bone in bones}), path)
+
+
+CARPALS = [bone.label for bone in ANATOMY if bone.group == "carpals"]
+
+
+@pytest.fixture
+def incomplete(tmp_path: Path) -> list[Case]:
+    """Hands to take labels from; in the last one, two bones bear each other's labels."""
+    cases = open_collection(write_hands(tmp_path, people=13, test_people=0)).cases
+    path = cases[-1].labels
+    assert path is not None
+    save_labels(PLANTED["swapped"][1](load_labels(path)), path)
+    return cases
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_hands_of_few_bones_lack_bones_and_others_are_judged_as_ever(incomplete: list[Case]) -> None:
+    left = {1: [], 4: ["finger-11"], 6: ["finger-11", "Ulna"], 9: [*CARPALS, "Radius", "Ulna"], 12: BONES[:12]}
+    for hand, bones in left.items():
+        _kept(Path(str(incomplete[hand].labels)), bones)
+    findings = [found for found in audit(survey(incomplete, workers=1)) if found.gross]
+    told = {(name_of(found.case), found.kind, bone) for found in findings for bone in found.bones}
+    missing = {
+        (name_of(incomplete[hand]), "missing", bone)
+        for hand, bones in left.items()
+        for bone in set(BONES) - set(bones) - {"Radius", "Ulna"}
+    }
+    forearms = {found for found in told if found[2] in ("Radius", "Ulna")}  # their place may be cut by the picture
+    swapped = {(name_of(incomplete[-1]), "swapped", bone) for bone in ("finger-6", "finger-10")}
+    assert told - forearms == missing | swapped
+    assert {found[:2] for found in forearms} <= {found[:2] for found in missing}
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("bones", [[bone for bone in BONES if bone != "Pisiform"], CARPALS])
+def test_bones_that_nobody_drew_are_not_missed(bones: list[str], incomplete: list[Case]) -> None:
+    for case in incomplete:
+        _kept(Path(str(case.labels)), bones)
+    _kept(Path(str(incomplete[3].labels)), set(bones) - {"Lunate"})
+    found = {(f.case.name, f.kind, f.bones) for f in audit(survey(incomplete, workers=1)) if f.gross}
+    expected = {(incomplete[3].name, "missing", ("Lunate",))}
+    if "finger-6" in bones:
+        expected.add((incomplete[-1].name, "swapped", ("finger-6", "finger-10")))
+    assert found == expected
 
 
 def test_disagreement_tells_bones_and_lost_pictures(root: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,11 +13,13 @@ from handbones.cli import run
 from handbones.collection import Case, open_collection
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter
+from handbones.insight.closeup import rectangle_around
 from handbones.insight.evaluation import evaluate
 from handbones.insight.report import examine, write_report
+from handbones.insight.report.cases import error_map
 from handbones.insight.report.comparison import paired_bootstrap
 from handbones.insight.report.surfaces import border, surface_distances
-from handbones.labels import Labels, save_labels
+from handbones.labels import Labels, load_labels, save_labels
 from handbones.radiograph import Radiograph
 from hands import write_hands
 
@@ -96,6 +99,24 @@ class Blind:
 
     def conclude(self, radiograph: Radiograph, _: list[Any]) -> Segmentation:
         return Segmentation(radiograph.height, radiograph.width, {}, "no hand was found")
+
+
+def test_error_maps_show_the_whole_hand_of_a_portrait(tmp_path: Path) -> None:
+    case = open_collection(write_hands(tmp_path / "data", people=1, test_people=0)).labelled[0]
+    assert case.labels is not None
+    labels = load_labels(case.labels)
+    points = np.concatenate([polygon for polygons in labels.polygons.values() for polygon in polygons])
+    left, right = int(points[:, 0].min()) - 1, int(points[:, 0].max()) + 2
+    cv2.imwrite(str(case.image), cv2.imread(str(case.image), cv2.IMREAD_GRAYSCALE)[:, left : right + 1])
+    save_labels(labels.map(lambda of_bone: of_bone - [left, 0]), case.labels)
+    (verdict,) = examine(Blind(), [case]).verdicts  # type: ignore[arg-type]
+    height, width = error_map(verdict, 560).shape[:2]
+    extent = np.ptp(points, axis=0) + 1
+    assert height == 560
+    assert width == pytest.approx(560 * extent[0] / extent[1], rel=0.05)
+    low, high = points.min(axis=0) - [left, 0], points.max(axis=0) - [left, 0]
+    box = rectangle_around(points - [left, 0], 0.02, 256, right + 1 - left)
+    assert (box[:2] <= low).all() and (box[2:] >= high).all()
 
 
 def test_report_of_nothing_found_against_another_and_of_labels_without_bones(tmp_path: Path) -> None:

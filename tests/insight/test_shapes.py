@@ -36,6 +36,21 @@ def test_loops_are_measured() -> None:
     assert largest_loop(bow) == pytest.approx(10 / (20 + 20 * math.sqrt(2)))  # whole edges between the two that cross
 
 
+TWICE_ROUND = np.concatenate([box(100, 100, 200, 200)] * 2)
+CROSSING = np.array([[100, 100], [200, 200], [200, 100], [100, 200]], np.float64)
+AT_A_CORNER = np.array([[100, 100], [150, 150], [200, 200], [200, 100], [150, 150], [100, 200]], np.float64)
+LOOP_INSIDE = np.concatenate([box(100, 100, 200, 200), box(110, 110, 150, 160) + 0.5])
+
+
+@pytest.mark.parametrize("polygon", [TWICE_ROUND, CROSSING, AT_A_CORNER, LOOP_INSIDE])
+def test_outlines_that_meet_themselves_have_the_area_of_their_mask(polygon: np.ndarray) -> None:
+    for polygons in ([polygon], [polygon, box(120, 150, 260, 300)]):
+        labels = Labels({"Lunate": polygons})
+        rows, columns = np.nonzero(labels.masks(400, 400))
+        assert measure(labels, 400, 400).bones[0].area == len(rows)
+        np.testing.assert_allclose(shapes_of(labels).centre[INDEX["Lunate"]], (columns.mean(), rows.mean()))
+
+
 def test_millimetres_only_with_a_spacing() -> None:
     labels = Labels({"finger-7": [box(10, 20, 29, 79)], "Radius": [box(30, 60, 50, 99)]})
     pixels = measure(labels, 100, 100)

@@ -103,6 +103,15 @@ def box_around(points: Points, margin: float, least: float, height: int, width: 
     return left, top, left + side, top + side
 
 
+def rectangle_around(points: Points, margin: float, height: int, width: int) -> Box:
+    """A rectangle around points with a margin (share of its longer side), cut off at the edges of the picture."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    room = margin * float((high - low).max()) + 0.5  # a point is the centre of a pixel, which belongs to the box
+    left, top = np.maximum(low - room, -0.5).tolist()
+    right, bottom = np.minimum(high + room, np.array([width, height]) - 0.5).tolist()
+    return left, top, right, bottom
+
+
 def _cut(pixels: Gray, scale: float, origin: Points, shape: Sequence[int]) -> Gray:
     """The window at its scale: shrunk without aliasing, or enlarged smoothly."""
     left, top = np.floor(np.maximum(origin + 0.5, 0)).astype(int).tolist()

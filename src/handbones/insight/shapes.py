@@ -1,6 +1,7 @@
 """Sizes and shapes of the bones of one radiograph, from their outlines alone.
 
-Outlines are those of the masks (`grow`), so an area is the number of pixels that the bone's mask has.
+Outlines are those of the masks (`grow`), so an area is the number of pixels that the bone's mask has. Where there
+are several polygons, or one meets itself, the mask itself is measured.
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,11 @@ import numpy.typing as npt
 
 from handbones.anatomy import BONES
 from handbones.labels import Labels
-from handbones.raster import Points, grow, outlines, rasterise, resample, signed_area
+from handbones.raster import Points, fill, grow, outlines, resample, signed_area
 
 Floats = npt.NDArray[np.float64]
+Moments = tuple[float, Floats, Floats]
+"""Area, centre and central second moments (2, 2), these not divided by the area."""
 
 STATIONS = np.linspace(0.1, 0.9, 9)
 """Where the width is taken along the axis: shares of the length, from the end that is higher in the picture."""
@@ -74,26 +77,34 @@ def shapes_of(labels: Labels) -> Shapes:
         table["parts"][bone] = len(drawn)
         table["spare"][bone] = (sizes.sum() - sizes.max()) / max(sizes.max(), 1e-9)
         table["corners"][bone] = sum(len(polygon) for polygon in drawn)
-        table["loop"][bone] = largest_loop(largest)
+        table["loop"][bone], meets = _loop(largest)
         table["roughness"][bone] = _roughness(largest)
-        for name, value in _measure(united(drawn)).items():
+        for name, value in _measure(drawn, simple=len(drawn) == 1 and not meets).items():
             table[name][bone] = value
     return Shapes(**table)
 
 
-def united(polygons: Sequence[Points]) -> list[Points]:
-    """The outlines of the mask of a bone's polygons; several are melted into ones that do not overlap."""
-    grown = [grow(polygon) for polygon in polygons]
-    if len(grown) == 1:
-        return grown
-    low = np.floor(np.min([polygon.min(axis=0) for polygon in grown], axis=0)) - 1
-    width, height = (np.ceil(np.max([polygon.max(axis=0) for polygon in grown], axis=0)) - low + 2).astype(int)
-    mask = rasterise([[polygon - low for polygon in grown]], int(height), int(width))
-    return [grow(polygon) + low for polygon in outlines(mask)] or grown[:1]
+def _of_mask(polygons: Sequence[Points]) -> tuple[list[Points], list[Moments]]:
+    """The outer outlines of the mask of a bone's polygons, and the moments of its pixels, without holes."""
+    rounded = [np.rint(polygon) for polygon in polygons]
+    points = np.concatenate(rounded)
+    low = points.min(axis=0)
+    width, height = (points.max(axis=0) - low + 1).astype(int).tolist()
+    mask = fill([[polygon - low for polygon in rounded]], height, width)
+    pixels = np.argwhere(mask)[:, ::-1] + low
+    centre = pixels.mean(axis=0)
+    apart = pixels - centre
+    spread = apart.T @ apart + len(pixels) / 12 * np.eye(2)  # a pixel is a square, not a point
+    return [grow(polygon) + low for polygon in outlines(mask)], [(float(len(pixels)), centre, spread)]
 
 
-def _measure(outline: list[Points]) -> dict[str, Floats | float]:
-    moments = [_moments(polygon) for polygon in outline]
+def _measure(polygons: Sequence[Points], *, simple: bool) -> dict[str, Floats | float]:
+    """Measure the bone of some polygons; `simple` is one that does not meet itself, and needs no mask."""
+    if simple:
+        outline = [grow(polygon) for polygon in polygons]
+        moments = [_moments(polygon) for polygon in outline]
+    else:
+        outline, moments = _of_mask(polygons)
     area = sum(m[0] for m in moments)
     centre = sum(m[0] * m[1] for m in moments) / area
     spread = sum(m[2] + m[0] * np.outer(m[1] - centre, m[1] - centre) for m in moments) / area
@@ -117,8 +128,8 @@ def _measure(outline: list[Points]) -> dict[str, Floats | float]:
     }
 
 
-def _moments(polygon: Points) -> tuple[float, Floats, Floats]:
-    """Area, centre and central second moments (2, 2) of a polygon, whichever way round it goes."""
+def _moments(polygon: Points) -> Moments:
+    """Those of the inside of a polygon, whichever way round it goes."""
     middle = polygon.mean(axis=0)
     x, y = (polygon - middle).T
     x1, y1 = np.roll(x, -1), np.roll(y, -1)
@@ -160,27 +171,35 @@ def largest_loop(polygon: Points) -> float:
 
     Of the two loops at a crossing the smaller one counts, so the figure lies between 0 (no crossing) and 0.5.
     """
+    return _loop(polygon)[0]
+
+
+def _loop(polygon: Points) -> tuple[float, bool]:
+    """What `largest_loop` gives, and whether the outline meets itself: crosses, touches or goes over an edge again."""
     polygon = polygon[np.any(polygon != np.roll(polygon, 1, axis=0), axis=1)]
     count = len(polygon)
     if count < 4:
-        return 0.0
+        return 0.0, False
     step = np.roll(polygon, -1, axis=0) - polygon
-    first, second = _crossing_edges(polygon, step)
-    if not first.size:
-        return 0.0
+    first, second, cross = _meeting_edges(polygon, step)
+    if not cross.any():
+        return 0.0, bool(first.size)
     travelled = np.concatenate([[0.0], np.hypot(*step.T).cumsum()])
-    between = travelled[second] - travelled[first + 1]
+    between = travelled[second[cross]] - travelled[first[cross] + 1]
     total = travelled[-1]
-    return float(np.minimum(between, total - between).max() / total)
+    return float(np.minimum(between, total - between).max() / total), True
 
 
-def _crossing_edges(polygon: Points, step: Points) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Pairs of edges that properly cross, the earlier first."""
+def _meeting_edges(
+    polygon: Points, step: Points
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """Pairs of edges that meet and do not follow each other, the earlier first; and which of them properly cross."""
     other = polygon + step
     first, second = np.triu_indices(len(polygon), 2)
     # Only edges whose boxes meet can cross; few do.
     low, high = np.minimum(polygon, other), np.maximum(polygon, other)
-    near = np.all((low[first] < high[second]) & (low[second] < high[first]), axis=1)
+    near = np.all((low[first] <= high[second]) & (low[second] <= high[first]), axis=1)
+    near[len(polygon) - 3] = False  # the first edge and the last
     first, second = first[near], second[near]
 
     def side(start: Points, direction: Points, point: Points) -> Floats:
@@ -190,8 +209,8 @@ def _crossing_edges(polygon: Points, step: Points) -> tuple[npt.NDArray[np.intp]
 
     a = side(polygon[first], step[first], polygon[second]) * side(polygon[first], step[first], other[second])
     b = side(polygon[second], step[second], polygon[first]) * side(polygon[second], step[second], other[first])
-    cross = (a < 0) & (b < 0)
-    return first[cross], second[cross]
+    meet = (a <= 0) & (b <= 0)
+    return first[meet], second[meet], (a[meet] < 0) & (b[meet] < 0)
 
 
 def _roughness(polygon: Points) -> float:

@@ -21,22 +21,22 @@ logger = logging.getLogger(__name__)
 def audit(survey: Survey, *, seen: Callable[[int], None] | None = None) -> list[Finding]:
     """All that is suspicious about the cases of a survey, the worst first; no model needed.
 
-    What is usual is learned from the collection itself. With fewer than 20 labelled cases, places and sizes of bones
-    are not judged: nothing is `reversed`, `swapped`, `misplaced` or of another `size`. `seen` is told of each labelled
-    case that was judged.
+    What is usual is learned from the collection itself. With fewer than 20 cases that have labels of 8 bones
+    and more, places and sizes of bones are not judged, nor are they in a hand of fewer bones: nothing is `reversed`,
+    `swapped`, `misplaced` or of another `size`. `seen` is told of each labelled case that was judged.
     """
     findings = list(picture_findings(survey))
     labelled = survey.labelled
     if labelled.cases:
-        mirrored = None
+        sides = [facts.side_labels for facts in labelled.facts]
         try:
             geometry = Geometry(labelled)
-            mirrored = geometry.fit.frames.mirrored
+            sides = geometry.sides()
             findings += geometry.findings(seen)
         except UserError as error:
             logger.warning("reversed, swapped, misplaced and size were not judged: %s", error)
             findings += counted_findings(labelled)
-        findings += drawing_findings(labelled, mirrored)
+        findings += drawing_findings(labelled, sides)
         bad = {id(found.case) for found in findings if found.gross}
         findings += person_findings(labelled, np.array([id(case) not in bad for case in labelled.cases]))
     return ranked(_told_once(findings))

@@ -1,6 +1,6 @@
 """How outlines are drawn, and whether they lie on what the picture shows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,9 @@ import numpy.typing as npt
 from handbones.anatomy import ANATOMY, BONES
 from handbones.insight.audit.findings import Finding
 from handbones.insight.audit.geometry import weakness
+from handbones.insight.audit.medians import nanmedian
 from handbones.insight.survey import Survey
+from handbones.sides import Side
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,11 +38,11 @@ _NAILS_SPREADS = 3.0
 _DISTAL = [bone.index for bone in ANATOMY if bone.segment == "distal"]
 
 
-def drawing_findings(survey: Survey, mirrored: npt.NDArray[np.bool_] | None) -> Iterator[Finding]:
-    """Findings about outlines and pictures of labelled cases; `mirrored` tells the left hands from the labels."""
+def drawing_findings(survey: Survey, sides: Sequence[Side | None]) -> Iterator[Finding]:
+    """Findings about outlines and pictures of labelled cases; `sides` are those that their labels tell."""
     weak = weakness(survey.edge("follow"))
     lost = lost_labels(survey)
-    yield from _sides(survey, mirrored, lost)
+    yield from _sides(survey, sides, lost)
     yield from _crossings(survey)
     yield from _ragged(survey)
     yield from _beside_the_edge(survey, weak, lost)
@@ -51,15 +53,12 @@ def drawing_findings(survey: Survey, mirrored: npt.NDArray[np.bool_] | None) -> 
 def lost_labels(survey: Survey) -> npt.NDArray[np.bool_]:
     """(n,) whether the outlines of a picture as a whole lie nowhere near its edges."""
     follow = survey.edge("follow")
-    usual = np.nanmedian(follow, axis=0)
-    return np.asarray(np.nanmedian(follow / np.maximum(usual, 0.1), axis=1) < LOST)
+    usual = nanmedian(follow, axis=0)
+    return np.asarray(nanmedian(follow / np.maximum(usual, 0.1), axis=1) < LOST)
 
 
-def _sides(survey: Survey, mirrored: npt.NDArray[np.bool_] | None, lost: npt.NDArray[np.bool_]) -> Iterator[Finding]:
-    for hand, (case, facts) in enumerate(zip(survey.cases, survey.facts, strict=True)):
-        labels = facts.side_labels
-        if mirrored is not None:
-            labels = "left" if mirrored[hand] else "right"
+def _sides(survey: Survey, sides: Sequence[Side | None], lost: npt.NDArray[np.bool_]) -> Iterator[Finding]:
+    for hand, (case, facts, labels) in enumerate(zip(survey.cases, survey.facts, sides, strict=True)):
         if labels is None:
             continue
         if lost[hand] and facts.side_picture is not None and facts.side_picture != labels:
@@ -72,10 +71,9 @@ def _sides(survey: Survey, mirrored: npt.NDArray[np.bool_] | None, lost: npt.NDA
 
 def _crossings(survey: Survey) -> Iterator[Finding]:
     loops = np.nan_to_num(survey.shape("loop"))
-    limit = max(LOOP, 2 * float(np.quantile(loops, 0.98)))
-    for hand, bone in np.argwhere(loops > limit):
+    for hand, bone in np.argwhere(loops > LOOP):  # wrong however many there are, not only where it is rare
         reason = f"The outline of {BONES[bone]} crosses itself and ties off {loops[hand, bone]:.0%} of its length."
-        yield Finding(survey.cases[hand], "crossing", (BONES[bone],), float(loops[hand, bone] / limit), reason)
+        yield Finding(survey.cases[hand], "crossing", (BONES[bone],), float(loops[hand, bone] / LOOP), reason)
 
 
 def _ragged(survey: Survey) -> Iterator[Finding]:
@@ -90,11 +88,12 @@ def _ragged(survey: Survey) -> Iterator[Finding]:
 
 def _beside_the_edge(survey: Survey, weak: Floats, lost: npt.NDArray[np.bool_]) -> Iterator[Finding]:
     follow, shift = survey.edge("follow"), survey.edge("shift")
-    usual = np.nanmedian(follow, axis=0)
-    whole = np.nanmedian(follow / np.maximum(usual, 0.1), axis=1)
-    spread = max(1.4826 * float(np.nanmedian(np.abs(whole - np.nanmedian(whole)))), 0.01)
+    usual = nanmedian(follow, axis=0)
+    whole = nanmedian(follow / np.maximum(usual, 0.1), axis=1)
+    usual_whole = float(nanmedian(whole, axis=0))
+    spread = np.fmax(1.4826 * nanmedian(np.abs(whole - usual_whole), axis=0), 0.01)
     for hand, case in enumerate(survey.cases):
-        score = (np.nanmedian(whole) - whole[hand]) / spread / ALL_BESIDE
+        score = (usual_whole - whole[hand]) / spread / ALL_BESIDE
         if lost[hand] and not _other_hand(survey, hand):
             yield Finding(case, "off-edge", (), float(score), "The outlines lie nowhere near the edges of the picture.")
         elif not lost[hand] and score > 1:
@@ -154,11 +153,11 @@ def _median_of_tips(survey: Survey) -> Floats:
     """(n,) of the five distal phalanges; NaN where fewer than three can be judged."""
     tips = survey.edge("tip")[:, _DISTAL]
     enough = np.asarray((~np.isnan(tips)).sum(axis=1) >= 3)
-    return np.where(enough, np.nanmedian(np.where(enough[:, None], tips, 0.0), axis=1), np.nan)
+    return np.where(enough, nanmedian(np.where(enough[:, None], tips, 0.0), axis=1), np.nan)
 
 
 def _standard(values: Floats, least: float) -> Floats:
     """Values (n, k) over the median of their column, in robust standard deviations; 0 for NaN."""
-    middle = np.nanmedian(values, axis=0)
-    spread = 1.4826 * np.nanmedian(np.abs(values - middle), axis=0)
+    middle = nanmedian(values, axis=0)
+    spread = 1.4826 * nanmedian(np.abs(values - middle), axis=0)
     return np.nan_to_num((values - middle) / np.maximum(spread, least))

@@ -9,11 +9,13 @@ import numpy.typing as npt
 from handbones.anatomy import ANATOMY, BONES
 from handbones.collection import Case
 from handbones.insight.audit.findings import Finding
+from handbones.insight.audit.medians import nanmedian
 from handbones.insight.audit.model import Fit, HandModel, Hands
 from handbones.insight.shapes import Shapes, shapes_of
-from handbones.insight.survey import Survey
+from handbones.insight.survey import Facts, Survey
 from handbones.labels import Labels, load_labels
 from handbones.raster import Points, signed_area
+from handbones.sides import Side
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,6 +53,14 @@ class Geometry:
         self.weak = weakness(survey.edge("follow")) > _EDGE
         self.buried = _buried(np.array([facts.overlaps for facts in survey.facts], np.float64))
 
+    def sides(self) -> list[Side | None]:
+        """The side of each hand by its labels; of half a hand, which may fit either, only what they tell plainly."""
+        whole = self.fit.frames.known & (self.present.sum(axis=1) > len(BONES) / 2)
+        return [
+            facts.side_labels if not told else "left" if mirrored else "right"
+            for facts, told, mirrored in zip(self.survey.facts, whole, self.fit.frames.mirrored, strict=True)
+        ]
+
     def findings(self, seen: Callable[[int], None] | None = None) -> Iterator[Finding]:
         """All findings, case by case."""
         scrambled = np.flatnonzero(self.fit.misfit > SCRAMBLED)
@@ -60,7 +70,12 @@ class Geometry:
             misfit = self.model.fit(hands.relabelled(_REVERSED)).misfit
             turned = dict(zip(scrambled.tolist(), misfit.tolist(), strict=True))
         for hand in range(len(self.survey.cases)):
-            yield from self._scrambled(hand, turned[hand]) if hand in turned else self._single(hand)
+            if hand in turned:
+                yield from self._scrambled(hand, turned[hand])
+            elif self.fit.frames.known[hand]:
+                yield from self._single(hand)
+            else:
+                yield from _counted(self.survey.cases[hand], self.survey.facts[hand], self.present[hand], self.usual)
             if seen:
                 seen(1)
 
@@ -194,11 +209,15 @@ def counted_findings(survey: Survey) -> Iterator[Finding]:
     present = survey.shape("parts") > 0
     usual = present.mean(axis=0)
     for case, facts, there in zip(survey.cases, survey.facts, present, strict=True):
-        assert facts.shapes is not None
-        for bone in _with_spare(facts.shapes):
-            yield _drawn_again(case, bone, _polygons(case, bone))
-        for gone in np.flatnonzero(~there & (usual > _USUAL)).tolist():
-            yield _not_drawn(case, gone, usual[gone])
+        yield from _counted(case, facts, there, usual)
+
+
+def _counted(case: Case, facts: Facts, there: npt.NDArray[np.bool_], usual: Floats) -> Iterator[Finding]:
+    assert facts.shapes is not None
+    for bone in _with_spare(facts.shapes):
+        yield _drawn_again(case, bone, _polygons(case, bone))
+    for gone in np.flatnonzero(~there & (usual > _USUAL)).tolist():
+        yield _not_drawn(case, gone, usual[gone])
 
 
 def _with_spare(shapes: Shapes) -> list[int]:
@@ -245,8 +264,8 @@ def _not_drawn(case: Case, bone: int, usual: float, expected: tuple[float, float
 
 def weakness(follow: Floats) -> Floats:
     """How much weaker the edge under each outline (n, 29) is than usual for the bone, in standard deviations."""
-    middle = np.nanmedian(follow, axis=0)
-    spread = 1.4826 * np.nanmedian(np.abs(follow - middle), axis=0)
+    middle = nanmedian(follow, axis=0)
+    spread = 1.4826 * nanmedian(np.abs(follow - middle), axis=0)
     return np.nan_to_num((middle - follow) / np.maximum(spread, 0.03))
 
 

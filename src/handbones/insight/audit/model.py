@@ -14,6 +14,7 @@ import numpy.typing as npt
 from handbones.anatomy import BONES, INDEX
 from handbones.errors import UserError
 from handbones.insight.audit.frame import Frames, align, usual_places
+from handbones.insight.audit.medians import nanmedian
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,7 +63,10 @@ class Fit:
 
     frames: Frames
     residual: Floats
-    """(n, 87) x, y (frame) and log size of each bone less what the others expect, in standard deviations."""
+    """(n, 87) x, y (frame) and log size of each bone less what the others expect, in standard deviations.
+
+    Like all figures of one hand, NaN where its frame is not known.
+    """
     expected: Floats
     """(n, 29, 2) where each bone should be, in pixels, also one that is missing."""
     expected_size: Floats
@@ -82,9 +86,8 @@ class Fit:
 
     @cached_property
     def misfit(self) -> Floats:
-        """(n,) `off` of the typical bone: about 1 for a hand whose labels are right."""
-        off = np.where(np.isnan(self.off), np.inf, self.off)
-        return np.asarray(np.median(off, axis=1))
+        """(n,) `off` of the typical bone that is there: about 1 for a hand whose labels are right."""
+        return nanmedian(self.off, axis=1)
 
     def off_as(self, hand: int, place: Floats, size: float) -> Floats:
         """(29,) how far a bone at `place` (pixels) of log size `size` would be off as each of the bones."""
@@ -99,12 +102,15 @@ class HandModel:
     """Learned from the labelled hands of one collection."""
 
     def __init__(self, hands: Hands) -> None:
-        """Raises `UserError` with too few hands."""
+        """Raises `UserError` with too few hands; those without bones enough to place them do not count."""
+        self.reference = usual_places()
+        known = align(hands.places, self.reference).known
+        hands = Hands(hands.places[known], hands.sizes[known])
         if len(hands.places) < LEAST_HANDS:
             raise UserError(f"{len(hands.places)} labelled hands are too few to learn from: {LEAST_HANDS} are needed")
-        self.reference = usual_places()
         for _ in range(4):
-            self.reference = np.nanmedian(align(hands.places, self.reference).into(hands.places), axis=0)
+            middle = nanmedian(align(hands.places, self.reference).into(hands.places), axis=0)
+            self.reference = np.where(np.isnan(middle), self.reference, middle)  # of a bone that nobody drew
         self._learn(_vectors(hands, align(hands.places, self.reference)))
 
     def fit(self, hands: Hands) -> Fit:
@@ -117,8 +123,9 @@ class HandModel:
         return Fit(frames, (vectors - fitted) / self.sd, expected, sizes, self.sd)
 
     def _learn(self, vectors: Floats) -> None:
-        self.mean = np.nanmedian(vectors, axis=0)
-        scale = np.maximum(_spread(vectors - self.mean), _LEAST_SD)
+        mean = nanmedian(vectors, axis=0)
+        self.mean = np.where(np.isnan(mean), np.r_[self.reference.ravel(), np.zeros(_COUNT)], mean)
+        scale = np.fmax(_spread(vectors - self.mean), _LEAST_SD)
         standard = np.clip(np.nan_to_num((vectors - self.mean) / scale), -_WINSOR, _WINSOR)
         directions = max(1, min(_DIRECTIONS, len(vectors) // _HANDS_A_DIRECTION))
         weights = np.ones(len(vectors))
@@ -132,8 +139,8 @@ class HandModel:
         self.mean = self.mean + mean * scale
         strength = strength[:directions] / np.sqrt(weights.sum())
         self.basis = (basis * strength[:, None]).T * scale[:, None]
-        self.sd = np.maximum(_spread(left) * scale, _LEAST_SD)
-        self.sd = np.maximum(_spread(vectors - self._fitted(vectors)), _LEAST_SD)
+        self.sd = np.fmax(_spread(left) * scale, _LEAST_SD)
+        self.sd = np.fmax(_spread(vectors - self._fitted(vectors)), _LEAST_SD)
 
     def _fitted(self, vectors: Floats) -> Floats:
         """What the directions make of each hand (n, 87); a bone that does not fit in has little say."""
@@ -159,8 +166,8 @@ def _vectors(hands: Hands, frames: Frames) -> Floats:
 
 
 def _spread(values: Floats) -> Floats:
-    """Robust standard deviation of each column."""
-    return np.asarray(1.4826 * np.nanmedian(np.abs(values - np.nanmedian(values, axis=0)), axis=0))
+    """Robust standard deviation of each column; NaN for one that is empty."""
+    return 1.4826 * nanmedian(np.abs(values - nanmedian(values, axis=0)), axis=0)
 
 
 def _middle(points: Floats) -> Floats:

@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import BONES
-from handbones.insight.closeup import Box, Picture, View, box_around
+from handbones.insight.closeup import Box, Picture, View, rectangle_around
 from handbones.insight.page import Page
 from handbones.insight.report.examination import Examination, Verdict
 from handbones.labels import load_labels
@@ -58,7 +58,7 @@ def error_map(verdict: Verdict, size: int) -> Picture:
     labels = load_labels(verdict.case.labels)
     corners = np.array([[0, 0], [radiograph.width - 1, radiograph.height - 1]])  # without bones, the whole picture
     points = [polygon for polygons in labels.polygons.values() for polygon in polygons] or [corners]
-    box = box_around(np.concatenate(points), 0.02, 0.0, radiograph.height, radiograph.width)
+    box = rectangle_around(np.concatenate(points), 0.02, radiograph.height, radiograph.width)
     view = View(radiograph.to_uint8(), size, box)
     for mask, colour in zip(verdict.errors(), (MISSED, INVENTED), strict=True):
         scale = max(mask.shape) / max(radiograph.height, radiograph.width)
