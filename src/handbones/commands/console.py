@@ -86,7 +86,7 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
         nonlocal done
         before, done = done, done + by
         bar.update(task, completed=done)
-        if bar.disable and 10 * done // total > 10 * before // total:
+        if bar.disable and total and 10 * done // total > 10 * before // total:
             console.print(f"{done} of {total} {what}")
 
     with bar:

@@ -88,7 +88,7 @@ class EstimateErrors:
 
     def add(self, estimates: Tensor, targets: Tensor) -> None:
         """(N, T) estimates and (N, 2 T) targets of `encode`, as in `EstimateLoss`."""
-        estimates = estimates.double().cpu()
+        estimates = estimates.cpu().double()  # in this order: Apple's GPUs have no float64
         values, known = targets.double().cpu().chunk(2, dim=1)
         errors = torch.where(self.choices, (estimates * values <= 0).double(), self.scales * (estimates - values).abs())
         self.sums += torch.stack([(errors * known).sum(dim=0), known.sum(dim=0)])

@@ -64,7 +64,7 @@ class _FilteredSmall(UnetDecoderBlock):  # type: ignore[misc] # untyped
     def forward(
         self, feature_map: Tensor, target_height: int, target_width: int, skip_connection: Tensor | None = None
     ) -> Tensor:
-        if skip_connection is None:
+        if skip_connection is None or not skip_connection.shape[1]:  # some encoders have no map of stride 2
             unchanged: Tensor = super().forward(feature_map, target_height, target_width)
             return unchanged
         convolution, norm, activation = self.conv1
