@@ -106,17 +106,20 @@ def load_radiograph(path: str | os.PathLike[str], content: bytes | None = None) 
 
 
 def quick_check(path: str | os.PathLike[str]) -> str | None:
-    """What is wrong with a picture file as far as its first and last bytes tell, or None; decodes nothing."""
+    """What is wrong with a picture file as far as its first and last bytes tell, or None; decodes nothing.
+
+    A file without an end mark where it belongs is read whole.
+    """
     try:
         head, tail = _ends(path)
+        if _is_dicom(Path(path), head):
+            return None
+        fault = _fault(head, tail)
+        if fault == _CUT_SHORT:
+            content = Path(path).read_bytes()
+            fault = _fault(content, content)
     except OSError as error:
         return str(explain(error, path, "read")).removeprefix(f"{path}: ")
-    if _is_dicom(Path(path), head):
-        return None
-    fault = _fault(head, tail)
-    if fault == _CUT_SHORT:
-        content = Path(path).read_bytes()
-        fault = _fault(content, content)
     return fault
 
 

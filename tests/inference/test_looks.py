@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from handbones.errors import UsageError
+from handbones.inference.backends import Backend
 from handbones.inference.ensemble import Ensemble, Network, Scene
 from handbones.inference.looks import Looks, tiles
 from handbones.inference.segmenter import Segmenter
@@ -53,13 +54,28 @@ def test_all_looks_of_an_echo_agree(looks: Looks, quarters: int) -> None:
 
 def test_tiles_lie_evenly_on_whole_logits() -> None:
     whole = Rectangle.whole(1000, 2000)
-    parts = tiles(whole, 1024, 256, 0.5, STRIDE)
+    parts = [part for part, _ in tiles(whole, 1024, 256, 0.5, STRIDE)]
     lefts = sorted({round((part.x - (part.width - 1) / 2) * 1024 / 2000, 3) for part in parts})
     assert len(parts) == 7 * 3 and len(lefts) == 7
     assert max(np.diff(lefts)) <= 128 + STRIDE
     assert all(part.width == pytest.approx(500) for part in parts)
-    assert tiles(whole, 512, 512, 0.5, STRIDE) == [whole]
-    assert tiles(whole, 512, None, 0.5, STRIDE) == [whole]
+    alone = (0,), (0,)
+    assert tiles(whole, 512, 512, 0.5, STRIDE) == tiles(whole, 512, None, 0.5, STRIDE) == [(whole, alone)]
+
+
+@pytest.mark.parametrize(
+    "looks", [Looks(tile=64, overlap=overlap) for overlap in (0, 0.5, 0.75)] + [Looks(flip=True, tile=96)]
+)
+def test_tiles_count_as_one_look_everywhere(looks: Looks) -> None:
+    """A network that is tiled and one that sees the whole have the same say in the middle and at the borders."""
+    scene = Scene(smooth(128, 192), Rectangle.whole(128, 192))
+
+    def always(value: float) -> Backend:
+        return lambda canvases: np.full_like(echo(canvases), value)
+
+    networks = [Network(always(1), 192, STRIDE), Network(always(-1), 64, STRIDE, weight=3)]
+    mean = Ensemble(networks, looks).look([scene])[0].logits()
+    np.testing.assert_allclose(mean[:, 3:-3, 3:-3], -0.5, atol=1e-5)
 
 
 def test_networks_are_averaged_with_their_weights_and_sizes() -> None:

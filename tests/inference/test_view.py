@@ -77,7 +77,16 @@ def test_tiles_and_scales_agree_on_one_grid() -> None:
     grid = Grid(Window(0, 0, 128, 128), 64, 64)
     whole = View.of(Rectangle.whole(128, 128), picture.shape, 128, STRIDE)
     tiles = [
-        View.of(Rectangle(x + 31.5, y + 31.5, 64, 64), picture.shape, 64, STRIDE, fading=True)
+        View.of(
+            Rectangle(x + 31.5, y + 31.5, 64, 64),
+            picture.shape,
+            64,
+            STRIDE,
+            tiles=(
+                tuple((other - y) // STRIDE for other in (0, 32, 64)),
+                tuple((other - x) // STRIDE for other in (0, 32, 64)),
+            ),
+        )
         for x in (0, 32, 64)
         for y in (0, 32, 64)
     ]

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from handbones.errors import UsageError
-from handbones.inference.view import Rectangle, View
+from handbones.inference.view import Rectangle, Starts, View
 
 Mean = Literal["logit", "probability"]
 
@@ -51,37 +51,47 @@ class Looks:
         for scale in self.scales:
             scaled = max(32, round(size * scale))
             parts = tiles(rectangle, scaled, self.tile, self.overlap, stride)
-            for part, gamma, mirror in product(parts, self.gammas, (False, True)[: 1 + self.flip]):
+            for (part, beside), gamma, mirror in product(parts, self.gammas, (False, True)[: 1 + self.flip]):
                 side = scaled if len(parts) == 1 else round(scaled * _longest(part) / _longest(rectangle))
                 yield View.of(
                     *(part, picture, side, stride),
                     mirror=mirror,
                     inverted=inverted,
                     gamma=gamma,
-                    fading=len(parts) > 1,
+                    tiles=beside,
                 )
 
 
-def tiles(rectangle: Rectangle, size: int, tile: int | None, overlap: float, stride: int) -> list[Rectangle]:
+def tiles(
+    rectangle: Rectangle, size: int, tile: int | None, overlap: float, stride: int
+) -> list[tuple[Rectangle, tuple[Starts, Starts]]]:
     """Equal parts of a rectangle, `tile` pixels a side where the longest side of all of it has `size`.
 
-    They begin at whole logits and lie evenly; the side of a rectangle that is shorter than a tile is not divided.
+    Beside each, where all of them begin, down and across, in logits from its own beginning. They begin at whole logits
+    and lie evenly; the side of a rectangle that is shorter than a tile is not divided.
     """
     scale = size / _longest(rectangle)
     if tile is None or tile >= size:
-        return [rectangle]
+        return [(rectangle, ((0,), (0,)))]
     across, down = (_starts(side * scale, tile, overlap, stride) for side in (rectangle.width, rectangle.height))
-    width, height = (min(tile, side * scale) for side in (rectangle.width, rectangle.height))
-    return [rectangle.part(x / scale, y / scale, width / scale, height / scale) for y in down for x in across]
+    width, height = (min(tile / scale, side) for side in (rectangle.width, rectangle.height))
+    return [
+        (
+            rectangle.part(x * stride / scale, y * stride / scale, width, height),
+            (tuple(other - y for other in down), tuple(other - x for other in across)),
+        )
+        for y in down
+        for x in across
+    ]
 
 
-def _starts(length: float, tile: int, overlap: float, stride: int) -> list[float]:
-    """Where tiles begin along a side, all in pixels of the canvas."""
+def _starts(length: float, tile: int, overlap: float, stride: int) -> list[int]:
+    """Where tiles begin, in logits, along a side of `length` pixels of the canvas."""
     spare = length - tile
     if spare <= 0:
-        return [0.0]
+        return [0]
     count = int(np.ceil(spare / (tile * (1 - overlap)) - 1e-9)) + 1
-    starts: list[float] = (np.rint(np.linspace(0, spare, count) / stride) * stride).tolist()
+    starts: list[int] = np.rint(np.linspace(0, spare, count) / stride).astype(int).tolist()
     return starts
 
 

@@ -24,6 +24,8 @@ Matrix = npt.NDArray[np.float64]
 Weights = npt.NDArray[np.float32]
 """(height, width), how much a view's logits count."""
 
+Starts = tuple[int, ...]
+"""Where tiles begin along a side, in logits from the beginning of one of them, which is among them."""
 Span = tuple[slice, slice]
 """Rows and columns of a grid."""
 Planes = npt.NDArray[Any]
@@ -164,8 +166,10 @@ class View:
     gamma: float = 1.0
     """Exponent of the gray values, from 0 to 1, on the canvas."""
     fading: bool = False
-    """Whether it counts less towards its borders, as it should where views overlap."""
+    """Whether it counts less towards its borders, as one should that is laid over others."""
     weight: float = 1.0
+    tiles: tuple[Starts, Starts] = (0,), (0,)
+    """The tiles, down and across, of the look that it is a part of: what they count adds up to that of one view."""
 
     @classmethod
     def of(
@@ -180,6 +184,7 @@ class View:
         gamma: float = 1.0,
         fading: bool = False,
         weight: float = 1.0,
+        tiles: tuple[Starts, Starts] = ((0,), (0,)),
     ) -> "View":
         """The view of a rectangle of a picture (height, width), its longest side `size` pixels on the canvas."""
         window = rectangle.window(*picture[:2])
@@ -188,7 +193,8 @@ class View:
         if mirror:
             matrix = np.diag([-1.0, 1.0, 1.0]) @ matrix
             matrix[0, 2] += frame.width - 1
-        return cls(window, matrix, frame, inverted, gamma, fading, weight)
+            tiles = tiles[0], tuple(-start for start in tiles[1])
+        return cls(window, matrix, frame, inverted, gamma, fading, weight, tiles)
 
     @property
     def mirrors(self) -> bool:
@@ -196,8 +202,8 @@ class View:
         return bool(np.linalg.det(self.matrix) < 0)
 
     def counting(self, weight: float, *, fading: bool) -> "View":
-        """The same with its weight multiplied, and fading if it is not already."""
-        return replace(self, weight=self.weight * weight, fading=self.fading or fading)
+        """The same with its weight multiplied, fading or not."""
+        return replace(self, weight=self.weight * weight, fading=fading)
 
     def see(self, picture: Gray) -> Gray:
         """The canvas of a picture (height, width): averages over areas, linear where it grows, black around it."""
@@ -233,7 +239,9 @@ class View:
         rows, columns = (part.stop - part.start for part in span)
         cells = _shift(-span[1].start, -span[0].start) @ grid.matrix @ np.linalg.inv(self.matrix)
         cells = cells @ np.linalg.inv(_scale(1 / self.frame.stride))
-        weights = self.weight * (_fading(height, width) if self.fading else np.ones((height, width), np.float32))
+        weights = self.weight * np.outer(_share(height, self.tiles[0]), _share(width, self.tiles[1]))
+        if self.fading:
+            weights *= np.maximum(np.outer(_hann(height), _hann(width)), _LEAST)
         return span, _moved(logits, cells, rows, columns, cubic=True), _moved(weights, cells, rows, columns)
 
 
@@ -309,11 +317,17 @@ def _tones(inverted: bool, gamma: float) -> Gray:
     return tones
 
 
-def _fading(height: int, width: int) -> Weights:
-    """Weights that fall off from the middle to the borders as a squared sine (a Hann window)."""
-    down, across = (np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2 for n in (height, width))
-    weights: Weights = np.maximum(np.outer(down, across), _LEAST).astype(np.float32)
-    return weights
+def _hann(length: int, start: int = 0) -> Weights:
+    """A Hann window, which falls off from its middle as a squared sine, on `length` places; it begins at `start`."""
+    at = np.arange(length) - start
+    inside = (at >= 0) & (at < length)
+    return np.where(inside, np.sin(np.pi * (at + 0.5) / length) ** 2, 0).astype(np.float32)
+
+
+def _share(length: int, starts: Starts) -> Weights:
+    """How much a tile of `length` logits counts along a side among those that begin at `starts`, itself at 0."""
+    total: Weights = np.sum([_hann(length, start) for start in starts], axis=0)
+    return _hann(length) / total
 
 
 def _moved(planes: Planes, matrix: Matrix, rows: int, columns: int, *, cubic: bool = False) -> Planes:

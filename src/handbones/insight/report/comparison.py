@@ -33,13 +33,15 @@ def add_comparison(page: Page, one: Examination, two: Examination, names: tuple[
     }
     means = len(parts)
     parts |= {label: (every, [index]) for index, label in enumerate(BONES)}
-    rows = []
-    for name, (own, chosen) in parts.items():
-        dice, of_other = (each[own][:, chosen].mean(axis=1) for each in (first, second))
-        difference = dice - of_other
-        low, high = (float(bound[0]) for bound in paired_bootstrap(difference[:, None], people[own]))
-        middle, better = float(difference.mean()), float((difference > 0).mean())
-        rows.append((name, float(dice.mean()), float(of_other.mean()), middle, low, high, better))
+    dice = [
+        np.column_stack([np.where(own, each[:, chosen].mean(axis=1), np.nan) for own, chosen in parts.values()])
+        for each in (first, second)
+    ]
+    differences = dice[0] - dice[1]
+    better = np.where(np.isnan(differences), np.nan, differences > 0)
+    columns_of = [np.nanmean(each, axis=0) for each in (*dice, differences, better)]
+    columns_of[3:3] = paired_bootstrap(differences, people)
+    rows = list(zip(parts, *(column.tolist() for column in columns_of), strict=True))
     section = page.section("Against another model", f"{names[0]} against {names[1]}, picture by picture.")
     section.numbers(
         {
@@ -73,21 +75,20 @@ def paired_bootstrap(
 ) -> tuple[Floats, Floats]:
     """95 % percentile interval of the mean of each column of differences (pictures, k): two arrays (k,).
 
-    People, not pictures, are drawn with replacement, since the hands of one person are alike. NaN with fewer than five
-    people, whose draws are too much alike to tell of others.
+    People, not pictures, are drawn with replacement, since the hands of one person are alike. A picture does not count
+    in a column where it has NaN. NaN with fewer than five people, whose draws are too much alike to tell of others.
     """
     names, member = np.unique(people, return_inverse=True)
-    if len(names) < _FEWEST_PEOPLE:
-        unknown = np.full(differences.shape[1], np.nan)
-        return unknown, unknown
-    sums = np.zeros((len(names), differences.shape[1]))
-    np.add.at(sums, member, differences)
-    counts = np.bincount(member)
+    sums, counts = np.zeros((2, len(names), differences.shape[1]))
+    np.add.at(sums, member, np.nan_to_num(differences))
+    np.add.at(counts, member, ~np.isnan(differences))
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-    means = drawn @ sums / (drawn @ counts)[:, None]
-    low, high = np.quantile(means, (0.025, 0.975), axis=0)
-    return np.asarray(low), np.asarray(high)
+    with np.errstate(invalid="ignore"):  # where none was drawn who counts
+        means = drawn @ sums / (drawn @ counts)
+    low, high = np.nanquantile(means, (0.025, 0.975), axis=0)
+    few = (counts > 0).sum(axis=0) < _FEWEST_PEOPLE
+    return np.where(few, np.nan, low), np.where(few, np.nan, high)
 
 
 def _verdict(names: tuple[str, str], low: float, high: float) -> str:
