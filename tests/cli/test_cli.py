@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from handbones import commands
 from handbones.cli import VERBS, run, spread_settings
+from handbones.commands.console import counting, quoted
 from handbones.commands.train import first_model, say_what_next
 
 HEAVY = ("torch", "matplotlib", "pandas", "sklearn", "lightning", "numba")
@@ -126,6 +128,16 @@ def test_commands_to_copy_are_quoted(capsys: pytest.CaptureFixture[str]) -> None
     say_what_next(Path("my run"), Path("my run/bundle"), interrupted=True, beside=None)
     said = capsys.readouterr().out
     assert "--out 'my run' --resume" in said and "evaluate 'my run/bundle' DATA --out 'my run/evaluation'" in said
+
+
+def test_commands_to_copy_are_quoted_for_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handbones.commands.console.os", SimpleNamespace(name="nt"))
+    assert quoted(r"runs\small") == r"runs\small" and quoted(r"my runs\small") == r'"my runs\small"'
+
+
+def test_nothing_to_count_is_no_mistake() -> None:
+    with counting("pictures", 0) as progress:
+        progress(0)
 
 
 def test_what_a_look_at_the_wrist_goes_with() -> None:

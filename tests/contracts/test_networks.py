@@ -198,6 +198,7 @@ class TestHighResolution(NetworkContract):
 
 class TestConvNext(NetworkContract):
     overrides = ("network.decoder=unet", "network.stride=2", "network.encoder=test_convnext.r160_in1k")
+    exported = True
 
 
 class TestSoftmax(NetworkContract):

@@ -22,6 +22,8 @@ def test_the_packaged_model_looks_at_the_wrist_with_one_of_its_own() -> None:
     assert Segmenter(["default", "default"]).settings()["wrist_bundle"] is None
     with pytest.raises(UsageError, match="sees wrists alone"):
         Segmenter("default-wrist")
+    with pytest.raises(UsageError, match=r"default-wrist.*sees wrists alone"):
+        Segmenter(["default", "default-wrist"], hand="whole")
     assert not Segmenter().segment(np.zeros((90, 70), np.uint8)).bones
 
 

@@ -58,7 +58,9 @@ class Knowing:
         return [found(labels), found(labels.map(lambda points: points * (-1, 1) + (SIZE - 1, 0)))]
 
 
-def test_a_collection_of_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_collection_of_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, out = write_hands(tmp_path / "data", people=3, test_people=2), tmp_path / "pseudo"
     test = [case for case in open_collection(data).cases if case.split == "test"]
     known = {}
@@ -73,6 +75,10 @@ def test_a_collection_of_what_is_kept(tmp_path: Path, monkeypatch: pytest.Monkey
     import_module("handbones.commands.pseudo")  # its options are those of the real one
     monkeypatch.setattr("handbones.commands.looking.open_segmenter", lambda *_, **__: Knowing(known))
     words = ["pseudo", "BUNDLE", str(data), "--out", str(out)]
+    capsys.readouterr()
+    assert run([*words, "--confidence", "1", "--agreement", "1"]) == 0  # and again, since nothing was kept
+    said = capsys.readouterr().out
+    assert "0 of 4 pictures kept" in said and "lower --agreement" in said and "learn:" not in said
     assert run(words) == 0
     rows = list(csv.DictReader((out / "pseudo.csv").open(encoding="utf-8")))
     assert [row["kept"] for row in rows] == ["0", "1", "1", "1"]

@@ -11,12 +11,13 @@ pytest.importorskip("torch")
 pytest.importorskip("optuna")
 
 from drawn import write_collection
+from handbones.bundle import load_bundle
 from handbones.cli import run
 from handbones.collection import Collection, open_collection
 from handbones.errors import UsageError, UserError
 from handbones.learning.tuning import Range, parse_range, tune
 from handbones.learning.watch import Watch
-from handbones.recipe import Recipe, load_recipe
+from handbones.recipe import Recipe, inherit, load_recipe
 
 pytestmark = pytest.mark.train
 
@@ -80,6 +81,17 @@ def test_a_trial_that_fails_is_left(drawn: Path, tmp_path: Path, monkeypatch: py
     with pytest.raises(UserError, match="memory is full"):
         search(trials=4, watch=Watch())
     assert len(tried) == 8
+
+
+def test_the_best_recipe_of_a_search_from_a_bundle_is_whole(
+    bundle: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handbones.learning.tuning._train", lambda *_: 0.5)
+    ranges = [Range("optimiser.lr", 1e-4, 1e-2)]
+    tune("finetune", (), ranges, tmp_path, open_collection(drawn), trials=1, watch=Watch(), init=bundle)
+    best, origin = load_recipe(tmp_path / "best.yaml"), load_bundle(bundle).recipe
+    assert (best.network, best.input.size) == (origin.network, origin.input.size)
+    assert inherit(best, origin) == best
 
 
 def test_cases_are_left_out_as_in_training(

@@ -7,6 +7,7 @@ import pytest
 
 from handbones.collection import open_collection
 from handbones.errors import UsageError, UserError
+from handbones.phantom.settings import WILD
 from handbones.phantom.synthesis import synth
 
 
@@ -52,6 +53,11 @@ def test_mistakes_in_labels_alone_leave_pictures_and_test_as_they_are(tmp_path: 
     assert [case.image.read_bytes() for case in whole] == [case.image.read_bytes() for case in spoilt]
     changed = [b for a, b in zip(whole, spoilt, strict=True) if a.labels.read_bytes() != b.labels.read_bytes()]
     assert len(changed) == 2 and all(case.split == "train" for case in changed)
+
+
+def test_mistakes_fit_pictures_that_show_a_part_of_a_hand(tmp_path: Path) -> None:
+    synth(tmp_path, 12, 1, size=64, workers=1, settings=WILD, defects=0.5)
+    assert len((tmp_path / "defects.csv").read_text().splitlines()) > 4
 
 
 def test_impossible_requests_are_refused(tmp_path: Path) -> None:

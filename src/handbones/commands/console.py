@@ -2,7 +2,9 @@
 
 import importlib.util
 import math
+import os
 import shlex
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,7 +43,7 @@ def counted(number: int, what: str) -> str:
 
 def quoted(path: Path | str) -> str:
     """A path as a shell takes it, for commands that a user may copy."""
-    return shlex.quote(str(path))
+    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
 
 
 def collection_of(data: Path, *, skip_bad: bool) -> Collection:

@@ -37,7 +37,9 @@ def export(
     cases = None if data is None else collection_of(data, skip_bad=skip_bad).labelled
     if cases == []:
         raise UserError(f"{data}: no labels to measure on: leave --data out to measure on phantoms")
-    target = out or (source.path if source.path.is_dir() else source.path.parent) / ONNX
+    if out is None and (average is not None or not source.path.is_dir()):
+        raise UsageError("--out: give the .onnx file to write, as the model is to be another one, or no folder")
+    target = out or source.path / ONNX
     if target.suffix != ".onnx":
         raise UsageError(f"--out {target}: must end in .onnx")
     network, card, models = load_network(source), source.card, {"as it was": source}

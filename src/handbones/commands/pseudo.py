@@ -59,9 +59,12 @@ def pseudo(
         gross = _audited(kept)
         judged = [replace(one, reason=one.reason or gross.get((one.case.person, one.case.name), "")) for one in judged]
     labelling.write_table(out / labelling.TABLE, judged)
-    labelling.link_metadata(collection.root, out)
     count = sum(not one.reason for one in judged)
     print(f"{count} of {len(cases)} pictures kept: {out}; all in {out / labelling.TABLE}")
+    if not count:
+        print("nothing to learn from: lower --agreement or --confidence, or train the model further")
+        return
+    labelling.link_metadata(collection.root, out)
     print(f"learn:  handbones train DATA --pseudo {quoted(out)} --out RUN")
 
 

@@ -1,6 +1,7 @@
 """What runs a bundle's network: onnxruntime, or torch where it is installed."""
 
 import importlib.util
+import os
 import shutil
 from functools import lru_cache
 from pathlib import Path
@@ -53,7 +54,7 @@ def _onnxruntime(bundle: Bundle, device: str) -> Backend:
     provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
     if provider not in onnxruntime.get_available_providers():
         raise UserError("--device cuda: this onnxruntime has no CUDA: install onnxruntime-gpu, or use --backend torch")
-    session = _session(bundle.onnx, provider)
+    session = _session(bundle.onnx, provider, {} if device == "cpu" else {"device_id": own_gpu()})
 
     def run(pictures: Pictures, metadata: Values | None = None, /) -> BatchLogits:
         given = {"pictures": pictures} if metadata is None else {"pictures": pictures, "metadata": metadata}
@@ -63,7 +64,7 @@ def _onnxruntime(bundle: Bundle, device: str) -> Backend:
     return run
 
 
-def _session(path: Path, provider: str) -> Any:
+def _session(path: Path, provider: str, settings: dict[str, int]) -> Any:
     import onnxruntime  # noqa: PLC0415
 
     options = onnxruntime.SessionOptions()
@@ -73,7 +74,7 @@ def _session(path: Path, provider: str) -> Any:
         _share_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[provider])
+        return onnxruntime.InferenceSession(str(path), options, providers=[(provider, settings)])
     except Exception as error:  # onnxruntime has exceptions of its own without a common base
         raise UserError(f"{path}: onnxruntime cannot load it: {str(error).splitlines()[0]}") from None
 
@@ -96,6 +97,11 @@ def _torch(bundle: Bundle, device: str) -> Backend:
     from handbones.learning.serving import serve  # noqa: PLC0415
 
     return serve(load_network(bundle), device)
+
+
+def own_gpu() -> int:
+    """Of the GPUs of this machine, the one of this process among those that torchrun started; the first without it."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def _torch_sees_gpu() -> bool:

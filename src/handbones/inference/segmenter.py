@@ -94,10 +94,9 @@ class Segmenter:
         self.bundle, self._bundles = bundles[0], bundles
         recipe = self.bundle.recipe
         self.hand = hand or recipe.hand
-        if self.hand == "wrist":
-            raise UsageError(
-                f"{self.bundle.path}: sees wrists alone: name it with --wrist-bundle, beside another bundle"
-            )
+        for each in bundles:
+            if "wrist" in (hand, each.recipe.hand):
+                raise UsageError(f"{each.path}: sees wrists alone: name it with --wrist-bundle, beside another bundle")
         self.threshold: Thresholds = recipe.validation.threshold if threshold is None else threshold
         thresholds_of(self.threshold)  # for its mistakes
         self.batch = batch

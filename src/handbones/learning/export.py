@@ -95,9 +95,11 @@ def export_onnx(network: Network, recipe: Recipe, card: Card, path: Path, precis
     round_weights(network, precision)
     try:
         model = _convert(plain(network))
-    except torch.onnx.OnnxExporterError as error:
+    except Exception as error:  # torch has many kinds; what was trained is not to be lost by one
         logger.debug("export", exc_info=error)
-        raise UserError(f"{path}: not written: torch cannot export {recipe.network.decoder} to ONNX") from None
+        kind = f"{recipe.network.decoder} on {recipe.network.encoder}"
+        reason = type(error).__name__
+        raise UserError(f"{path}: not written: torch cannot export {kind} to ONNX ({reason})") from None
     store_weights(model, precision)
     for key, value in {"recipe": recipe.to_yaml(), "card": card_text(card)}.items():
         model.metadata_props.add(key=key, value=value)

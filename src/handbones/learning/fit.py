@@ -147,7 +147,8 @@ def _trainer(recipe: Recipe, out: Path, course: Course, stopping: Stopping) -> T
     training, world = recipe.training, course.world
     return Trainer(
         accelerator="auto",
-        strategy="ddp" if world.size > 1 else "auto",
+        # Some encoders have weights that the masks do not need.
+        strategy="ddp_find_unused_parameters_true" if world.size > 1 else "auto",
         devices=world.size // world.nodes,
         num_nodes=world.nodes,
         plugins=None if world.size > 1 else [LightningEnvironment()],  # alone, whatever a scheduler has set
@@ -210,6 +211,7 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*")
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
         try:
             yield
         finally:

@@ -53,6 +53,7 @@ _MAY_CHANGE = {
     "validation.epochs",
     "validation.steps",
     "validation.minutes",
+    "validation.batch",
 }
 """Fields of the recipe that need not be the same at a resume."""
 

@@ -7,7 +7,7 @@ import torch
 
 from handbones.encoding import Values
 from handbones.errors import UserError
-from handbones.inference.backends import Backend, BatchLogits, Pictures
+from handbones.inference.backends import Backend, BatchLogits, Pictures, own_gpu
 from handbones.learning.networks import Network
 
 
@@ -18,10 +18,11 @@ def serve(network: Network, device: str) -> Backend:
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no GPU on this machine: leave --device out")
-    network = network.to(device).to(memory_format=torch.channels_last).eval()
+    place = torch.device(device, own_gpu() % torch.cuda.device_count()) if device == "cuda" else torch.device(device)
+    network = network.to(place).to(memory_format=torch.channels_last).eval()
 
     def run(pictures: Pictures, metadata: Values | None = None, /) -> BatchLogits:
-        given = [torch.from_numpy(array).to(device) for array in (pictures, metadata) if array is not None]
+        given = [torch.from_numpy(array).to(place) for array in (pictures, metadata) if array is not None]
         with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             logits: npt.NDArray[Any] = network(*given).float().cpu().numpy()
         return logits

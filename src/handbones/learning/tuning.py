@@ -11,12 +11,13 @@ import yaml
 from annotated_types import MultipleOf
 from pydantic import BaseModel
 
+from handbones.bundle import load_bundle
 from handbones.collection import Collection
 from handbones.errors import UsageError, UserError
 from handbones.files import make_folder, write_text
 from handbones.learning.fit import fit
 from handbones.learning.watch import State, Watch
-from handbones.recipe import Recipe, field_names, load_recipe, nearest
+from handbones.recipe import Recipe, field_names, inherit, load_recipe, nearest
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -136,7 +137,9 @@ def tune(
         study.tell(trial, dice, state=None if dice is not None else states.PRUNED)
         study.trials_dataframe().to_csv(out / "trials.csv", index=False)
         if dice is not None and study.best_trial.number == trial.number:
-            write_text(out / "best.yaml", chosen.to_yaml())
+            # With all fields written out, so that no training from `init` can take another one for what is left open.
+            whole = chosen if init is None else inherit(chosen, load_bundle(init).recipe)
+            write_text(out / "best.yaml", whole.to_yaml())
     return study
 
 

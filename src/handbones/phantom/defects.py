@@ -20,6 +20,7 @@ Rng = np.random.Generator
 
 TABLE = "defects.csv"
 COLUMNS = ("kind", "split", "person", "image", "bones", "other")
+_LEAST_BONES = 15
 _SESAMOID_CHANGES = 0.01
 """Share of the area of finger-3 that a sesamoid must add before leaving it out is a mistake."""
 
@@ -74,7 +75,7 @@ def plant(orders: Sequence[Order], share: float, seed: int, *, labels_only: bool
         kind = kinds[turn % len(kinds)]
         turn += 1
         if kind in SPOILERS:
-            defects.append(_spoil(kind, _some_hand(train.pop(), rng), rng))
+            defects += _spoil(kind, _some_hand(train.pop(), rng), rng)
         else:
             defects += _PLANTERS[kind](train, test, rng)
     _write(orders[0].out / TABLE, defects)
@@ -90,10 +91,14 @@ def _some_hand(order: Order, rng: Rng) -> Hand:
     return _hands(order)[int(rng.integers(2))]
 
 
-def _spoil(kind: str, hand: Hand, rng: Rng) -> Defect:
-    labels, bones = SPOILERS[kind](load_labels(hand.labels), hand.order.size, rng)
+def _spoil(kind: str, hand: Hand, rng: Rng) -> list[Defect]:
+    """A mistake in the labels; none where the picture shows so little of a hand that not all kinds can be made."""
+    labels = load_labels(hand.labels)
+    if len(labels.bones) < _LEAST_BONES:
+        return []
+    labels, bones = SPOILERS[kind](labels, hand.order.size, rng)
     _save(labels, hand)
-    return Defect(kind, hand, bones)
+    return [Defect(kind, hand, bones)]
 
 
 def _plant_side(train: list[Order], test: list[Order], rng: Rng) -> list[Defect]:

@@ -60,7 +60,8 @@ def double(labels: Labels, size: int, rng: Rng) -> Spoilt:
 
 def misplace(labels: Labels, size: int, rng: Rng) -> Spoilt:
     """A small bone drawn over another one that it does not touch; half of the time the pisiform on the ulna."""
-    moved = "Pisiform" if rng.random() < 0.5 and "Pisiform" in labels.polygons else str(rng.choice(_SMALL))
+    small = [label for label in _SMALL if label in labels.polygons]
+    moved = "Pisiform" if rng.random() < 0.5 and "Pisiform" in labels.polygons else str(rng.choice(small))
     if moved == "Pisiform" and "Ulna" in labels.polygons:
         target = "Ulna"
     else:
