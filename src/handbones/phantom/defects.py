@@ -20,7 +20,6 @@ Rng = np.random.Generator
 
 TABLE = "defects.csv"
 COLUMNS = ("kind", "split", "person", "image", "bones", "other")
-_LEAST_BONES = 15
 _SESAMOID_CHANGES = 0.01
 """Share of the area of finger-3 that a sesamoid must add before leaving it out is a mistake."""
 
@@ -92,9 +91,9 @@ def _some_hand(order: Order, rng: Rng) -> Hand:
 
 
 def _spoil(kind: str, hand: Hand, rng: Rng) -> list[Defect]:
-    """A mistake in the labels; none where the picture shows so little of a hand that not all kinds can be made."""
+    """A mistake in the labels; none where the picture shows no two bones."""
     labels = load_labels(hand.labels)
-    if len(labels.bones) < _LEAST_BONES:
+    if len(labels.bones) < 2:
         return []
     labels, bones = SPOILERS[kind](labels, hand.order.size, rng)
     _save(labels, hand)

@@ -1,7 +1,7 @@
 """Mistakes in labels, of the kinds that people have found in real ones.
 
-Each function takes labels, the pictures' side in pixels and a random generator, and returns the spoilt labels and the
-bones concerned.
+Each function takes labels of two bones or more, the pictures' side in pixels and a random generator, and returns the
+spoilt labels and the bones concerned.
 """
 
 from collections.abc import Callable
@@ -60,12 +60,13 @@ def double(labels: Labels, size: int, rng: Rng) -> Spoilt:
 
 def misplace(labels: Labels, size: int, rng: Rng) -> Spoilt:
     """A small bone drawn over another one that it does not touch; half of the time the pisiform on the ulna."""
-    small = [label for label in _SMALL if label in labels.polygons]
+    small = [label for label in _SMALL if label in labels.polygons] or list(labels.bones)
     moved = "Pisiform" if rng.random() < 0.5 and "Pisiform" in labels.polygons else str(rng.choice(small))
     if moved == "Pisiform" and "Ulna" in labels.polygons:
         target = "Ulna"
     else:
-        target = str(rng.choice([b for b in labels.bones if b != moved and b not in _NEAR[moved]]))
+        others = [b for b in labels.bones if b != moved]
+        target = str(rng.choice([b for b in others if b not in _NEAR[moved]] or others))
     # On the end of the other bone that is nearer, as a confused annotator would have it.
     own = labels.polygons[moved][0].mean(axis=0)
     theirs = labels.polygons[target][0]
@@ -77,7 +78,7 @@ def misplace(labels: Labels, size: int, rng: Rng) -> Spoilt:
 
 def resize(labels: Labels, size: int, rng: Rng) -> Spoilt:
     """A bone drawn far too large or too small."""
-    bone = str(rng.choice([b for b in labels.bones if b not in ("Radius", "Ulna")]))
+    bone = str(rng.choice([b for b in labels.bones if b not in ("Radius", "Ulna")] or list(labels.bones)))
     factor = rng.uniform(1.35, 1.7) if rng.random() < 0.5 else rng.uniform(0.55, 0.75)
     centre = labels.polygons[bone][0].mean(axis=0)
     scaled = [_inside(centre + factor * (p - centre), size) for p in labels.polygons[bone]]
