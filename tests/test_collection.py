@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from handbones.collection import Collection, open_collection, side_of
+from handbones.collection import MADE_WITH, Collection, open_collection, side_of
 from handbones.errors import UserError
 from handbones.exclusion import exclude
 from handbones.labels import save_labels
@@ -237,6 +237,14 @@ def test_side_of_looks_at_the_name_first_then_at_the_labels(competition: Path) -
     collection: Collection = open_collection(competition)
     assert side_of(collection.test[0]) == "left"
     assert side_of(collection.cases[0]) in ("left", "right")
+
+
+def test_what_predict_drew_is_no_radiograph(tmp_path: Path) -> None:
+    for name in ("x.png", "found/overlays/x.png", "found/masks/x/Ulna.png", "found/other/y.png", "masks/z.png"):
+        picture(tmp_path / name)
+    (tmp_path / "found" / MADE_WITH).write_text("{}")
+    assert [case.name for case in open_collection(tmp_path).cases] == ["y.png", "z.png", "x.png"]
+    assert open_collection(tmp_path / "found/overlays").cases[0].name == "x.png"  # asked for by name
 
 
 def test_a_dicom_needs_no_suffix(tmp_path: Path) -> None:

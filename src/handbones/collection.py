@@ -44,6 +44,10 @@ __all__ = [
 
 Split = Literal["train", "test"]
 METADATA_FILE = "meta_data.xlsx"
+MADE_WITH = "made_with.json"
+"""Lies beside what `handbones predict` wrote."""
+_DRAWN = frozenset({"overlays", "indexed", "masks"})
+"""Folders of pictures there, which are no radiographs."""
 _MOST_LINES = 20
 
 
@@ -246,11 +250,12 @@ def _pair(image: Path, labels: Path | None, folder: Path, split: Split | None = 
 
 
 def _files(folder: Path, suffixes: frozenset[str]) -> dict[tuple[str, str], list[Path]]:
-    """Files under a folder, if it exists, by sub-folder and stem; hidden ones are left out."""
+    """Files under a folder, if it exists, by sub-folder and stem; hidden ones and drawn ones are left out."""
     found: dict[tuple[str, str], list[Path]] = {}
     if folder.is_dir():
         for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-            folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+            drawn = _DRAWN if MADE_WITH in names else ()
+            folders[:] = [name for name in folders if not name.startswith((".", "__")) and name not in drawn]
             for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
                 if path.suffix.lower() in suffixes or (
                     suffixes == PICTURE_SUFFIXES and stem_of(path) == path.name and is_dicom(path)

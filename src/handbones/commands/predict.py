@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handbones.collection import Case, open_collection
+from handbones.collection import MADE_WITH, Case, open_collection
 from handbones.commands.console import counted, counting, say_left_out
 from handbones.commands.looking import Opener, looking
 from handbones.errors import UsageError, UserError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _MORE = {"indexed": "indexed", "masks": "masks", "coco": "coco.json"}
 """What may be written beside, and where."""
-_MADE_WITH = "made_with.json"
 _SLACK_S = 60.0
 """Processes of one run may start this long after each other."""
 
@@ -60,10 +59,10 @@ def predict(
     coco = CocoDocument()
     submission = SubmissionWriter(shard.place(out / "submission.csv"), keep=True, resume=resume)
     if resume:
-        _check_settings(out / _MADE_WITH, settings, submission)
+        _check_settings(out / MADE_WITH, settings, submission)
     with submission:
         todo = _left(cases, submission)
-        write_text(out / _MADE_WITH, settings + "\n")
+        write_text(out / MADE_WITH, settings + "\n")
         if submission.done:
             print(f"{counted(len(submission.done), 'picture')} kept from the earlier run")
         with counting("pictures", len(cases)) as progress:
