@@ -82,6 +82,16 @@ def test_resume_keeps_nothing_of_another_model(
     assert run([*predict, "--bundle", str(bundle)]) == 0 and made_with.exists()
 
 
+def test_resume_promises_nothing_that_the_earlier_run_did_not_write(
+    bundle: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict = ["predict", str(drawn), "--bundle", str(bundle), "--out", str(tmp_path), "--resume"]
+    assert run([*predict[:-1], "--also", "masks"]) == 0
+    assert run([*predict, "--also", "masks"]) == run(predict) == 0
+    assert run([*predict, "--also", "masks"]) == 1  # the last one might have written some pictures without
+    assert "made_with.json: the earlier run wrote no masks: leave that out" in capsys.readouterr().err
+
+
 def test_two_processes_write_what_one_writes(bundle: Path, drawn: Path, tmp_path: Path) -> None:
     arguments = ["predict", str(folder_of(drawn)), "--bundle", str(bundle), "--no-overlays", "--out"]
     assert run([*arguments, str(tmp_path / "one")]) == 0

@@ -53,7 +53,8 @@ def predict(
     segmenter = opener(bundle or [None])
     every = pictures_of(inputs, skip_bad=skip_bad)
     cases = shard.part(every)
-    settings = json.dumps(segmenter.settings(), indent=1)
+    beside = sorted(["overlays"] * overlays + [*more])
+    settings = json.dumps({**segmenter.settings(), "beside": beside}, indent=1)
     make_folder(out)
     empty: list[str] = []
     coco = CocoDocument()
@@ -116,17 +117,24 @@ def _more(also: str, shard: Shard, *, resume: bool) -> frozenset[str]:
 
 
 def _check_settings(path: Path, settings: str, submission: SubmissionWriter) -> None:
-    """Raise `UserError` if an earlier run was of another model or had other options, as the file at `path` tells."""
+    """Raise `UserError` if an earlier run was of another model or had other options, as the file at `path` tells.
+
+    It may have written more beside the submission, but no less: the pictures that are kept would lack it.
+    """
     if path.exists():
         try:
             earlier = dict(json.loads(path.read_text(encoding="utf-8")))
+            written = set(earlier.get("beside", ()))
         except (OSError, TypeError, ValueError):
             raise UserError(f"{path}: damaged: leave --resume out to begin anew") from None
         own = json.loads(settings)
+        lacking = sorted(set(own.pop("beside")) - written)
         changed = [name for name in own if own[name] != earlier.get(name)]
         if changed:
             flag = f"--{changed[0].replace('_', '-')}"
             raise UserError(f"{path}: the earlier run had another {flag}: give that, or leave --resume out")
+        if lacking:
+            raise UserError(f"{path}: the earlier run wrote no {lacking[0]}: leave that out, too, or --resume")
     elif submission.part.exists() or submission.path.exists():
         raise UserError(f"{path}: not there to tell what made {submission.path}: leave --resume out to begin anew")
 
