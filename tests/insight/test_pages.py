@@ -48,7 +48,7 @@ def test_show_draws_labels_and_prediction(tmp_path: Path) -> None:
     labels = hand(1)
     picture = picture_of(labels, 1)
     other = Labels({label: polygons for label, polygons in labels.polygons.items() if label != "Lunate"})
-    figure = show(picture, labels, other, names=True, title="A hand")
+    figure = show(picture, labels, other, names=True, title="a $1_$2^.png")  # no formula
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert "mean Dice 0.966" in texts and texts.count("finger-7") == 2  # legend and name
     assert len(figure.axes[0].patches) == 2 * 29 + 28

@@ -61,7 +61,7 @@ def show(
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="lanczos")
         axes.set_axis_off()
         if title:
-            axes.set_title(title)
+            axes.set_title(title, parse_math=False)  # a $ in the name of a file is a $
         for layer in layers:
             dashed = layer is predicted and labels is not None
             _draw(
