@@ -211,7 +211,7 @@ def test_only_the_deep_check_decodes_pictures(competition: Path) -> None:
     content[len(content) // 2] ^= 255
     path.write_bytes(content)
     assert not open_collection(competition).problems
-    with pytest.raises(UserError, match=r"image001\.png: cannot be read as a picture"):
+    with pytest.raises(UserError, match=r"image001\.png: the picture is damaged"):
         open_collection(competition, deep=True)
 
 

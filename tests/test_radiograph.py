@@ -143,7 +143,7 @@ def test_damage_in_the_middle_is_found_by_decoding(tmp_path: Path) -> None:
     content[len(content) // 2] ^= 255
     path.write_bytes(content)
     assert quick_check(path) is None
-    with pytest.raises(UserError, match="cannot be read as a picture"):
+    with pytest.raises(UserError, match="the picture is damaged"):
         load_radiograph(path)
 
 

@@ -99,7 +99,7 @@ def load_radiograph(path: str | os.PathLike[str], content: bytes | None = None) 
     except cv2.error as error:
         raise UserError(f"{path}: cannot be decoded: {error.err}") from error
     if pixels is None:
-        raise UserError(f"{path}: {_not_a_picture(content)}")
+        raise UserError(f"{path}: the picture is damaged, or of a rare kind: copy it again, or save it as PNG")
     if pixels.dtype == np.uint16 and _is_white_zero(content):
         pixels = pixels.max() - pixels  # as OpenCV does by itself with 8 bits
     return Radiograph(_unsigned(pixels), None, path)

@@ -47,8 +47,11 @@ def quoted(path: Path | str) -> str:
 
 
 def collection_of(data: Path, *, skip_bad: bool) -> Collection:
-    """Open a collection; with `skip_bad` without the cases that have problems, of which a line tells."""
-    collection = open_collection(data, strict=not skip_bad)
+    """Open a collection; with `skip_bad` without the cases that have problems, of which a line tells.
+
+    Then every picture is decoded first: what is damaged inside would stop the work that should leave it out.
+    """
+    collection = open_collection(data, strict=not skip_bad, deep=skip_bad)
     say_left_out(collection)
     return collection
 
@@ -63,7 +66,7 @@ def say_left_out(collection: Collection, most: int = 3) -> None:
         what = [counted(len(few), name) for few, name in ((cases, "case"), (others, "other file")) if few]
         more = f" and {len(paths) - most} more" if len(paths) > most else ""
         print(
-            f"left out: {' and '.join(what)} with problems (handbones check {collection.root} lists them): "
+            f"left out: {' and '.join(what)} with problems (handbones check --deep {collection.root} lists them): "
             f"{', '.join(map(str, paths[:most]))}{more}"
         )
 

@@ -96,14 +96,14 @@ def pictures_of(inputs: Sequence[Path], *, skip_bad: bool = False) -> list[Case]
     """
     by_stem: dict[str, Case] = {}
     for path in inputs:
-        collection = open_collection(path, strict=not skip_bad, part="test")
+        collection = open_collection(path, strict=not skip_bad, deep=skip_bad, part="test")
         say_left_out(collection, most=len(collection.problems))
         for case in collection.cases:
             first = by_stem.setdefault(case.stem, case).image
             if first.resolve() != case.image.resolve():
                 raise UserError(f"{case.image}: has the same name as {first}: predict them into two folders")
     if not by_stem:
-        raise UserError(f"{inputs[0]}: every picture has problems: handbones check {inputs[0]} lists them")
+        raise UserError(f"{inputs[0]}: every picture has problems: handbones check --deep {inputs[0]} lists them")
     return sorted(by_stem.values(), key=lambda case: case.image.as_posix())
 
 
