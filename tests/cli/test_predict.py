@@ -157,6 +157,7 @@ def test_others_say_what_they_leave_out(bundle: Path, tmp_path: Path, capsys: py
     [
         (["predict", "x.png", "--also", "gif"], "--also gif: must be of indexed, masks, coco"),
         (["predict", "x.png", "--scales", "big"], "--scales big: write numbers"),
+        (["predict", "x.png", "--weights", "nan"], "--weights nan: write numbers"),
         (["predict", "x.png", "--threshold", "nothing.json"], "nothing.json: neither a number nor a JSON file"),
         (["measure", "x", "--flip"], "--flip: tells a model how to look: give --bundle"),
         (["show", "x.png"], "x.png: cannot read: no such file"),

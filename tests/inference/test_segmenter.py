@@ -44,6 +44,14 @@ def test_files_arrays_and_radiographs_are_the_same(bundle: Path, pictures: list[
     assert handbones.segment(str(tmp_path / "hand.png"), bundle).rle() == wanted
 
 
+def test_an_array_may_be_used_again_for_the_next_picture(bundle: Path, pictures: list[np.ndarray]) -> None:
+    frames = [pictures[0], pictures[0][::-1], pictures[0][:, ::-1]]
+    same = np.empty_like(frames[0])
+    stream = (np.copyto(same, frame) or same for frame in frames)
+    segmenter = Segmenter(bundle)
+    assert [one.rle() for one in segmenter.segment_many(stream)] == [segmenter.segment(frame).rle() for frame in frames]
+
+
 def test_size_and_threshold_can_be_chosen(bundle: Path, pictures: list[np.ndarray]) -> None:
     radiograph, [(_, logits)] = next(Segmenter(bundle, size=96).answer_many(pictures[:1]))
     assert logits.shape == (29, 48, 48) and radiograph.height == 64

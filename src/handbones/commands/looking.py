@@ -1,6 +1,7 @@
 """Options that every command has which runs a model, and the segmenter that they make."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from inspect import Signature, signature
@@ -106,9 +107,12 @@ def without_model(opener: Opener) -> None:
 def numbers(text: str, flag: str) -> tuple[float, ...]:
     """Numbers separated by commas. Raises `UsageError`."""
     try:
-        return tuple(float(word) for word in text.split(",") if word.strip())
+        values = tuple(float(word) for word in text.split(",") if word.strip())
     except ValueError:
-        raise UsageError(f"{flag} {text}: write numbers separated by commas") from None
+        values = (math.nan,)
+    if not all(map(math.isfinite, values)):  # a weight of nan would find no bone, and not say why
+        raise UsageError(f"{flag} {text}: write numbers separated by commas")
+    return values
 
 
 def cleaning_steps(text: str | None) -> list[str] | None:

@@ -159,7 +159,7 @@ class Segmenter:
 
     def answer_many(self, pictures: Iterable[Subject]) -> Iterator[tuple[Radiograph, list[Answer]]]:
         """Each picture with what the networks say of it: one grid of logits, or one for each hand that was found."""
-        subjects = in_background(_read_known, pictures, _AHEAD)
+        subjects = in_background(_read_known, map(_kept, pictures), _AHEAD)
         while group := list(islice(subjects, self.batch)):
             known = [(radiograph.to_uint8(), metadata) for radiograph, metadata in group]
             yield from zip((radiograph for radiograph, _ in group), self._answer(known), strict=True)
@@ -233,6 +233,15 @@ def read(picture: Picture) -> Radiograph:
     if isinstance(picture, Radiograph):
         return picture
     return Radiograph.from_array(picture) if isinstance(picture, np.ndarray) else load_radiograph(picture)
+
+
+def _kept(subject: Subject) -> Subject:
+    """The same with an array of its own: who gives one may put the next picture into it while this one waits."""
+    if isinstance(subject, np.ndarray):
+        return subject.copy()
+    if isinstance(subject, tuple) and isinstance(subject[0], np.ndarray):
+        return subject[0].copy(), subject[1]
+    return subject
 
 
 def _read_known(subject: Subject) -> tuple[Radiograph, Metadata]:
