@@ -106,6 +106,18 @@ def test_dicom_rescaling_is_applied(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("photometric", "value"), [("MONOCHROME1", 65535), ("MONOCHROME2", 65535), ("MONOCHROME2", 0)])
+def test_padding_of_a_dicom_is_black_and_moves_no_other_value(tmp_path: Path, photometric: str, value: int) -> None:
+    stored, padded = GRAY.astype(np.uint16) + 500, np.zeros(GRAY.shape, bool)
+    padded[:, :5] = True
+    path = dicom(tmp_path / "a.dcm", np.where(padded, np.uint16(value), stored), photometric, PixelPaddingValue=value)
+    seen = stored[~padded]
+    expected = np.where(padded, seen.min(), stored)
+    if photometric == "MONOCHROME1":
+        expected = np.where(padded, 0, seen.max() - stored)
+    np.testing.assert_array_equal(load_radiograph(path).pixels, expected)
+
+
 def test_from_array_takes_gray_and_colour() -> None:
     np.testing.assert_array_equal(Radiograph.from_array(np.dstack([GRAY] * 4)).pixels, GRAY)
     with pytest.raises(UserError, match="uint8 or uint16, not float64"):

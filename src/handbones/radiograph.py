@@ -216,12 +216,13 @@ def _read_dicom(path: Path, content: bytes | None = None) -> Any:
 
 
 def _load_dicom(path: Path, content: bytes) -> Radiograph:
-    """Gray values after the modality's rescaling, MONOCHROME1 (bone dark) turned over."""
+    """Gray values after the modality's rescaling, MONOCHROME1 (bone dark) turned over; padding is as dark as can be."""
     from pydicom.pixels.processing import apply_rescale  # noqa: PLC0415 slow to import
 
     dataset = _read_dicom(path, content)
     try:
         values = dataset.pixel_array
+        padded = _padded(values, dataset)
         if dataset.get("SamplesPerPixel", 1) == 1:
             values = apply_rescale(values, dataset)
     except Exception as error:  # broken pixel data, or a compression that no installed plugin reads
@@ -233,9 +234,22 @@ def _load_dicom(path: Path, content: bytes) -> Radiograph:
         values = cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)
     if values.ndim != 2:
         raise UserError(f"{path}: a DICOM of several frames: save the frame that you want as a file of its own")
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+    dark_bones = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    if padded.shape == values.shape and padded.any() and not padded.all():
+        seen = values[~padded]
+        values = np.where(padded, seen.max() if dark_bones else seen.min(), values)
+    if dark_bones:
         values = values.max() - values
     return Radiograph(_unsigned(values), _spacing(dataset), path)
+
+
+def _padded(stored: npt.NDArray[Any], dataset: Any) -> npt.NDArray[np.bool_]:
+    """Pixels that the file says are none, outside the detector; their value may be far from those of all others."""
+    ends = [dataset.get(name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    known = [end for end in ends if isinstance(end, int)]
+    if not known:
+        return np.zeros(stored.shape, np.bool_)
+    return (stored >= min(known)) & (stored <= max(known))
 
 
 def _spacing(dataset: Any) -> tuple[float, float] | None:
