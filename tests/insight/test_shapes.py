@@ -9,7 +9,7 @@ import pytest
 from handbones.anatomy import INDEX
 from handbones.collection import open_collection
 from handbones.insight import survey as surveys
-from handbones.insight.measure import measure
+from handbones.insight.measure import Tables, measure
 from handbones.insight.shapes import largest_loop, shapes_of
 from handbones.labels import Labels
 from hands import write_hands
@@ -62,8 +62,20 @@ def test_millimetres_only_with_a_spacing() -> None:
     assert square.area == pytest.approx(0.04 * pixels.bones[0].area)
     uneven = measure(labels, 100, 100, (0.1, 0.2))
     assert uneven.unit == "mm"
-    assert uneven.bones[0].length == pytest.approx(6.0, rel=0.02)
-    assert uneven.bones[0].width == pytest.approx(4.0, rel=0.02)
+    assert uneven.bones[0].length == pytest.approx(6.0, rel=1e-6)
+    assert uneven.bones[0].width == pytest.approx(4.0, rel=1e-6)
+    for polygons in labels.polygons["finger-7"], [box(10, 20, 29, 79), box(15, 70, 29, 84)]:  # the second by its mask
+        one = Labels({"finger-7": polygons})
+        pixels, uneven = measure(one, 100, 100), measure(one, 100, 100, (0.1, 0.2))
+        assert uneven.bones[0].area == pytest.approx(0.02 * pixels.bones[0].area)
+
+
+def test_angles_of_the_table_are_those_of_square_pixels() -> None:
+    tables = Tables()
+    leaning = np.array([(10.0, 10), (12, 10), (52, 30), (50, 30)])
+    tables.add("1", "a.dcm", "labels", 1, Labels({"finger-7": [leaning]}), (100, 100), (0.4, 0.2))
+    header, row = tables.bones
+    assert float(row[header.index("degrees")]) == pytest.approx(-45, abs=2)
 
 
 def test_ratios_and_carpal_height() -> None:

@@ -71,11 +71,11 @@ def measure(labels: Labels, height: int, width: int, spacing: Spacing | None = N
 
     Where the spacings of rows and columns differ, outlines are brought to square pixels first.
     """
-    stretch = np.array([1.0, spacing[0] / spacing[1]]) if spacing else np.ones(2)
+    tall = spacing[0] / spacing[1] if spacing else 1.0
     unit = spacing[1] if spacing else 1.0
     whole = {label: _inside(polygons, height, width) for label, polygons in labels.polygons.items()}
-    square = labels.map(lambda points: points * stretch)
-    shapes = shapes_of(square)
+    square = labels.map(lambda points: points * (1.0, tall))
+    shapes = shapes_of(labels, tall)
     bones = [_bone(shapes, label, whole[label], unit) for label in BONES if label in labels.polygons]
     lengths = {bone.label: bone.length if bone.whole else math.nan for bone in bones}
     carpal_height = _carpal_height(shapes, square) * unit
@@ -161,9 +161,10 @@ class Tables:
         metres = measure(labels, *shape, spacing) if spacing else None
         names = {bone.label: bone.name for bone in ANATOMY}
         for index, bone in enumerate(pixels.bones):
-            row = [person, image, source, hand, bone.label, names[bone.label], int(bone.whole), _short(bone.degrees)]
-            row += [_short(value) for value in (bone.length, bone.width, bone.area)]
             other = metres.bones[index] if metres else None
+            degrees = (other or bone).degrees  # those of the hand, where pixels are not square
+            row = [person, image, source, hand, bone.label, names[bone.label], int(bone.whole), _short(degrees)]
+            row += [_short(value) for value in (bone.length, bone.width, bone.area)]
             row += [_short(value) for value in (other.length, other.width, other.area)] if other else ["", "", ""]
             self.bones.append(row)
         known = metres or pixels

@@ -57,8 +57,12 @@ class Shapes:
     """(29,) distance (root mean square) of the outline from its 20 lowest harmonics, as a share of its size."""
 
 
-def shapes_of(labels: Labels) -> Shapes:
-    """Measure every bone of a radiograph."""
+def shapes_of(labels: Labels, tall: float = 1.0) -> Shapes:
+    """Measure every bone of a radiograph whose pixels are `tall` times as high as wide; the unit is their width.
+
+    What is counted, and what tells of the drawing (`spare`, `loop`, `roughness`), is that of the pixels as they are.
+    """
+    stretch = np.array([1.0, tall])
     count = len(BONES)
     table = {
         name: np.full((count, *shape), np.nan)
@@ -79,7 +83,7 @@ def shapes_of(labels: Labels) -> Shapes:
         table["corners"][bone] = sum(len(polygon) for polygon in drawn)
         table["loop"][bone], meets = _loop(largest)
         table["roughness"][bone] = _roughness(largest)
-        for name, value in _measure(drawn, simple=len(drawn) == 1 and not meets).items():
+        for name, value in _measure(drawn, stretch, simple=len(drawn) == 1 and not meets).items():
             table[name][bone] = value
     return Shapes(**table)
 
@@ -98,13 +102,16 @@ def _of_mask(polygons: Sequence[Points]) -> tuple[list[Points], list[Moments]]:
     return [grow(polygon) + low for polygon in outlines(mask)], [(float(len(pixels)), centre, spread)]
 
 
-def _measure(polygons: Sequence[Points], *, simple: bool) -> dict[str, Floats | float]:
+def _measure(polygons: Sequence[Points], stretch: Floats, *, simple: bool) -> dict[str, Floats | float]:
     """Measure the bone of some polygons; `simple` is one that does not meet itself, and needs no mask."""
+    outer = np.outer(stretch, stretch) * stretch.prod()
     if simple:
         outline = [grow(polygon) for polygon in polygons]
         moments = [_moments(polygon) for polygon in outline]
     else:
         outline, moments = _of_mask(polygons)
+    outline = [polygon * stretch for polygon in outline]  # only now, as masks are of pixels as they are
+    moments = [(area * stretch.prod(), centre * stretch, spread * outer) for area, centre, spread in moments]
     area = sum(m[0] for m in moments)
     centre = sum(m[0] * m[1] for m in moments) / area
     spread = sum(m[2] + m[0] * np.outer(m[1] - centre, m[1] - centre) for m in moments) / area
