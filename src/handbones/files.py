@@ -51,7 +51,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     make_folder(path.parent)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        # A name may be as long as names can be: not all of it fits with what makes it another one.
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:20]}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
     except OSError as error:

@@ -133,6 +133,12 @@ def test_a_mask_for_every_bone_that_was_found(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask, found.masks()[2] * 255)
 
 
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:
+    path = tmp_path / f"{'한' * 83}x.json"  # 255 bytes
+    write_label_json(path, segmentation(), "x.png")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_masks_of_an_earlier_answer_go(tmp_path: Path) -> None:
     found = segmentation()
     write_bone_masks(tmp_path, found)
