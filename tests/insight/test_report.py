@@ -11,6 +11,7 @@ import pytest
 
 from handbones.cli import run
 from handbones.collection import Case, open_collection
+from handbones.commands.evaluate import model_name
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter
 from handbones.insight.closeup import rectangle_around
@@ -22,6 +23,13 @@ from handbones.insight.report.surfaces import border, surface_distances
 from handbones.labels import Labels, load_labels, save_labels
 from handbones.radiograph import Radiograph
 from hands import write_hands
+
+
+def test_a_model_is_called_by_its_run_wherever_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lr0.003").mkdir()
+    monkeypatch.chdir(tmp_path / "lr0.003")
+    for path in (".", "bundle", "../lr0.003", "../lr0.003/bundle", "lr0.003.onnx"):
+        assert model_name([Path(path)]) == "lr0.003"
 
 
 def square(left: int, top: int, side: int) -> np.ndarray:

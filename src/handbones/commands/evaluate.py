@@ -115,7 +115,7 @@ def _reported(
     if other is not None:
         with counting("pictures of the other model", len(chosen.cases)) as progress:
             second = examine(other, chosen.cases, seen=progress)
-    names = _name(bundle), _name(against or [])
+    names = model_name(bundle), model_name(against or [])
     if names[0] == names[1]:
         names = str(bundle[0]), str((against or bundle)[0])
     evaluation = chosen.told_in(examined.evaluation)
@@ -123,9 +123,11 @@ def _reported(
     return evaluation, write_report(out, examined, names[0], against=second, other=names[1], note=chosen.note)
 
 
-def _name(bundles: list[Path]) -> str:
+def model_name(bundles: list[Path]) -> str:
     """What to call a model: the folder of its run, or its file."""
-    return " + ".join(path.parent.name if path.name == "bundle" else path.stem for path in bundles)
+    places = [path.absolute() for path in bundles]  # as . has no name
+    runs = [place.parent if place.name == "bundle" else place for place in places]
+    return " + ".join(run.stem if run.suffix == ".onnx" else run.name for run in runs)
 
 
 def show(evaluation: Evaluation) -> None:
