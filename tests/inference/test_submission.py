@@ -50,6 +50,17 @@ def test_a_cut_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(writer.done) == 2  # the last one lacked but the end of its last line
 
 
+@pytest.mark.parametrize("damage", [b"\n", b"\0\n", b"\xff\xfe\n", b'"\n'])
+def test_what_a_crash_left_is_made_anew(tmp_path: Path, damage: bytes) -> None:
+    part = tmp_path / "x.csv.part"
+    whole = write(tmp_path / "whole.csv", ["a.png", "b.png"]).read_bytes()
+    part.write_bytes(whole[: whole.index(b"b.png")] + damage * 29)
+    with SubmissionWriter(tmp_path / "x.csv", resume=True) as writer:
+        assert writer.done == ["a.png"]
+        writer.write("b.png", rles(1))
+    assert (tmp_path / "x.csv").read_bytes() == whole
+
+
 def test_the_part_is_kept_if_wanted(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), SubmissionWriter(tmp_path / "x.csv", keep=True) as writer:
         writer.write("a.png", rles(0))

@@ -91,8 +91,11 @@ def _picture_rows(file: BinaryIO) -> tuple[str, int] | None:
     lines = [file.readline() for _ in BONES]
     if not lines[-1].endswith(b"\n"):
         return None
-    rows = list(csv.reader(line.decode() for line in lines))
-    if [row[1] for row in rows] != list(BONES) or len({row[0] for row in rows}) != 1:
+    try:
+        rows = list(csv.reader(line.decode() for line in lines))
+    except (csv.Error, UnicodeDecodeError):  # what a crash left of it
+        return None
+    if [row[1:2] for row in rows] != [[bone] for bone in BONES] or len({row[0] for row in rows}) != 1:
         return None
     return rows[0][0], sum(map(len, lines))
 
