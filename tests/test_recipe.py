@@ -121,6 +121,9 @@ def test_what_a_recipe_leaves_open_is_that_of_the_model_it_goes_on_from() -> Non
     smaller = inherit(load_recipe("finetune", ["input.size=384", "input.hand=whole"]), origin)
     assert (smaller.input.train_sizes, smaller.hand) == ((192, 320), "whole")
     assert inherit(tuned, load_recipe("small")) == tuned  # nothing is open any more
+    held_out = ["data.fold=3", "data.folds=4", "data.stratify=tilt", "data.tilted=0.4"]
+    data = inherit(load_recipe("wrist", ["data.folds=5"]), load_recipe("balanced", held_out)).data
+    assert (data.fold, data.folds, data.stratify, data.tilted) == (3, 5, "tilt", None)
     with pytest.raises(UsageError, match="goes on from: patches"):
         inherit(load_recipe("finetune", ["patches.size=512"]), origin)
 

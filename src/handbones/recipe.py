@@ -35,6 +35,8 @@ Decoder = Literal[
     "torchvision-deeplabv3",
 ]
 _INHERITED = "with what it goes on from"
+_SPLIT = {"folds", "fold", "stratify"}
+"""Fields of `data` that say who is held out."""
 
 SUPERVISED = ("unet", "manet", "linknet")
 """Decoders that `network.deep_supervision` goes with: their blocks double the resolution one after the other."""
@@ -459,13 +461,14 @@ def parse_recipe(text: str, overrides: list[str] | None = None, *, source: str =
 def inherit(recipe: Recipe, origin: Recipe) -> Recipe:
     """The recipe of a network that goes on from another's weights: what it leaves open, that one decides.
 
-    Only fields of `network` and `input` are inherited; `train_sizes` grow and shrink with `input.size`. Raises
-    `UsageError` where what comes out is no valid recipe.
+    Only fields of `network` and `input` are inherited, and of `data` those that say who is held out, so that nobody
+    validates who has trained the other; `train_sizes` grow and shrink with `input.size`. Raises `UsageError` where what
+    comes out is no valid recipe.
     """
     tree = recipe.model_dump(mode="json")
-    own = {part: getattr(recipe, part).model_fields_set for part in ("network", "input")}
+    own = {part: getattr(recipe, part).model_fields_set for part in ("network", "input", "data")}
     for part, fields in own.items():
-        theirs = getattr(origin, part).model_dump(mode="json")
+        theirs = getattr(origin, part).model_dump(mode="json", include=_SPLIT if part == "data" else None)
         tree[part] |= {name: value for name, value in theirs.items() if name not in fields}
     if "train_sizes" not in own["input"]:
         factor = tree["input"]["size"] / origin.input.size

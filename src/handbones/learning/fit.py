@@ -81,6 +81,8 @@ def fit(
                 "input.hand=wrist is for a second look, which goes on from the first model: give --init BUNDLE"
             )
     run = Run(out, recipe, Split.of(recipe, collection, pseudo), writes=world.writes)
+    if init is not None and bundle is not None:
+        run.split.refuse_trained(init)
     if recipe.phantoms.profile is None:
         refuse_unknown(recipe.metadata, run.split.train)
     run.prepare(resume=resume)

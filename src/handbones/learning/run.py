@@ -25,7 +25,7 @@ from lightning.pytorch import Trainer
 
 from handbones import __version__
 from handbones.anatomy import BONES
-from handbones.bundle import CARD, CASES, ONNX, RECIPE, Card, load_bundle, save_cover
+from handbones.bundle import CARD, CASES, ONNX, RECIPE, Card, load_bundle, save_cover, trained_on
 from handbones.collection import Case, Collection
 from handbones.errors import UsageError, UserError
 from handbones.files import atomic_path, make_folder, write_text
@@ -88,6 +88,15 @@ class Split:
         if pseudo is not None and not guessed:
             raise UserError(f"{pseudo.root}: no pseudo-labels of people who do not validate: leave --pseudo out")
         return cls([cases[i] for i in train], [cases[i] for i in valid], guessed)
+
+    def refuse_trained(self, init: Path) -> None:
+        """Raise `UserError` if cases that validate have trained the model to start from: it would flatter."""
+        known = trained_on(init) & set(self.names()["validation"])
+        if known:
+            raise UserError(
+                f"--init {init}: {len(known)} of the {len(self.valid)} cases held out have trained it: hold out the "
+                f"same as it did, with its data.fold, data.folds, data.stratify and training.seed, DATA and --exclude"
+            )
 
     def names(self) -> dict[str, list[str]]:
         """Person and file name of each case."""
