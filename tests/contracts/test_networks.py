@@ -13,6 +13,7 @@ import onnx
 import torch
 from safetensors.torch import load_file
 
+from handbones.errors import UserError
 from handbones.learning.export import export_onnx, onnx_state, save_weights
 from handbones.learning.losses import SegmentationLoss
 from handbones.learning.networks import Network, build_network
@@ -262,3 +263,10 @@ def test_no_decoder_is_left_out() -> None:
         for override in contract.overrides
     }
     assert set(get_args(Decoder)) <= tested | {"torchvision-fcn"}
+
+
+@pytest.mark.parametrize("encoder", ["mobilevit_xxs", "mobilevitv2_050"])
+def test_what_torch_would_export_for_hours_is_refused(encoder: str, tmp_path: Path) -> None:
+    recipe = load_recipe("small", ["network.weights=none", f"network.encoder={encoder}"])
+    with pytest.raises(UserError, match=f"not written: unet on {encoder} rounds the sizes"):
+        export_onnx(build_network(recipe), recipe, {}, tmp_path / "model.onnx")

@@ -91,13 +91,15 @@ def export_onnx(network: Network, recipe: Recipe, card: Card, path: Path, precis
     be trained on. `precision` is that of the stored weights; arithmetic is float32. Raises `UserError`, and writes
     nothing, if onnxruntime's logits differ by more than `TOLERANCE` from torch's with weights rounded in this way.
     """
+    kind = f"{recipe.network.decoder} on {recipe.network.encoder}"
+    if _rounds_sizes(network):
+        raise UserError(f"{path}: not written: {kind} rounds the sizes of its maps, which torch cannot export")
     network = copy.deepcopy(network).cpu().eval()
     round_weights(network, precision)
     try:
         model = _convert(plain(network))
     except Exception as error:  # torch has many kinds; what was trained is not to be lost by one
         logger.debug("export", exc_info=error)
-        kind = f"{recipe.network.decoder} on {recipe.network.encoder}"
         reason = type(error).__name__
         raise UserError(f"{path}: not written: torch cannot export {kind} to ONNX ({reason})") from None
     store_weights(model, precision)
@@ -147,6 +149,13 @@ def _convert(network: Network) -> Any:
     for node in model.graph.node:
         node.doc_string = ""
     return model
+
+
+def _rounds_sizes(network: Network) -> bool:
+    """Whether there are blocks of MobileViT in it: torch.export would reason for hours when their sizes are even."""
+    from timm.models.mobilevit import MobileVitBlock, MobileVitV2Block  # noqa: PLC0415 slow to load
+
+    return any(isinstance(layer, MobileVitBlock | MobileVitV2Block) for layer in network.modules())
 
 
 def _no_weight(node: Any, weights: Collection[str]) -> bool | None:
