@@ -28,6 +28,8 @@ _SHORT = ("training.minutes=null", "training.steps=2", "training.batch=2", "vali
 def test_ranges_are_read() -> None:
     assert parse_range("optimiser.lr=1e-4..1e-2") == Range("optimiser.lr", 1e-4, 1e-2)
     assert parse_range("training.batch=2..16") == Range("training.batch", 2, 16)
+    whole = parse_range("loss.dice=0..2")
+    assert (type(whole.low), type(whole.high)) == (float, float)  # a weight may be 0.7
     assert parse_range("input.size=[256, 320]") == Range("input.size", choices=(256, 320))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from annotated_types import MultipleOf
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from handbones.bundle import load_bundle
 from handbones.collection import Collection
@@ -65,6 +66,8 @@ def parse_range(text: str) -> Range:
             first, last = (int(end) if end.strip().lstrip("-").isdigit() else float(end) for end in (low, high))
         except ValueError:
             raise UsageError(f"--vary {text}: {low} and {high} must be numbers") from None
+        if _field(field).annotation in (float, float | None):
+            first, last = float(first), float(last)  # 0..2 is not 0, 1 or 2 alone
         if not first < last:
             raise UsageError(f"--vary {text}: {low} must be less than {high}")
         if isinstance(first, int) and isinstance(last, int) and (first % _step(field) or last % _step(field)):
@@ -81,11 +84,16 @@ def parse_range(text: str) -> Range:
 
 def _step(field: str) -> int:
     """What whole values of a field are multiples of."""
+    bounds = _field(field).metadata
+    return next((int(str(bound.multiple_of)) for bound in bounds if isinstance(bound, MultipleOf)), 1)
+
+
+def _field(field: str) -> FieldInfo:
+    """What the recipe says of a field, or of a part."""
     part, _, name = field.partition(".")
     settings = Recipe.model_fields[part].annotation
     assert isinstance(settings, type) and issubclass(settings, BaseModel)
-    bounds = settings.model_fields[name].metadata if name else []
-    return next((int(str(bound.multiple_of)) for bound in bounds if isinstance(bound, MultipleOf)), 1)
+    return settings.model_fields[name] if name else Recipe.model_fields[part]
 
 
 def tune(
