@@ -323,6 +323,13 @@ def test_the_wrist_goes_on_from_the_first_model(run: tuple[Path, Outcome], drawn
     assert len(segmenter.segment(np.zeros((80, 60), np.uint8)).masks()) == 29
 
 
+def test_every_seed_holds_out_the_same_people(tmp_path: Path) -> None:
+    collection = open_collection(write_collection(tmp_path, people=12))
+    recipes = [tiny("data.stratify=side", f"training.seed={seed}") for seed in (1, 2, 3)]
+    first, *others = (Split.of(recipe, collection).names() for recipe in recipes)
+    assert others == [first, first]
+
+
 def test_refusals_are_one_line(run: tuple[Path, Outcome], drawn: Path, tmp_path: Path) -> None:
     collection = open_collection(drawn)
     with pytest.raises(UserError, match="add --resume"):

@@ -81,7 +81,7 @@ class Split:
         if not cases:
             raise UserError(f"{collection.root}: no labelled cases to learn from")
         settings = recipe.data
-        pairs = folds(cases, settings.folds, stratify=settings.stratify, seed=recipe.training.seed)
+        pairs = folds(cases, settings.folds, stratify=settings.stratify)
         train, valid = pairs[settings.fold]
         held_out = {cases[i].person for i in valid}
         guessed = [case for case in pseudo.labelled if case.person not in held_out] if pseudo else []
@@ -95,7 +95,7 @@ class Split:
         if known:
             raise UserError(
                 f"--init {init}: {len(known)} of the {len(self.valid)} cases held out have trained it: hold out the "
-                f"same as it did, with its data.fold, data.folds, data.stratify and training.seed, DATA and --exclude"
+                f"same as it did, with its data.fold, data.folds and data.stratify, DATA and --exclude"
             )
 
     def names(self) -> dict[str, list[str]]:
