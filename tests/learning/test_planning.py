@@ -55,6 +55,21 @@ def test_large_pictures_that_promised_too_much(monkeypatch: pytest.MonkeyPatch) 
     assert made.recipe.input.size == 384
 
 
+@pytest.mark.parametrize(("precision", "kind"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
+def test_steps_are_timed_at_the_precision_of_the_training(
+    monkeypatch: pytest.MonkeyPatch, precision: str, kind: torch.dtype
+) -> None:
+    class Seen(torch.nn.Conv2d):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            made: torch.Tensor = super().forward(input.float())
+            assert made.dtype == kind
+            return made
+
+    monkeypatch.setattr(planning, "precision_here", lambda wanted: precision)
+    monkeypatch.setattr(planning, "build_network", lambda *_, **__: Seen(1, 29, 1))
+    assert planning._rate(torch.device("cpu"), 32, 1)
+
+
 def test_settings_are_laid_over(steady: None) -> None:
     made = planning.plan(100, 30, ["training.seed=5", "training.batch=4"])
     assert (made.recipe.training.seed, made.recipe.training.batch) == (5, 4)

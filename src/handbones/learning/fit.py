@@ -154,7 +154,7 @@ def _trainer(recipe: Recipe, out: Path, course: Course, stopping: Stopping) -> T
         devices=world.size // world.nodes,
         num_nodes=world.nodes,
         plugins=None if world.size > 1 else [LightningEnvironment()],  # alone, whatever a scheduler has set
-        precision=_precision(training.precision),  # type: ignore[arg-type]
+        precision=precision_here(training.precision),  # type: ignore[arg-type]
         max_epochs=-1,
         accumulate_grad_batches=training.accumulate,
         default_root_dir=out,
@@ -167,7 +167,7 @@ def _trainer(recipe: Recipe, out: Path, course: Course, stopping: Stopping) -> T
     )
 
 
-def _precision(wanted: str) -> str:
+def precision_here(wanted: str) -> str:
     """Lightning's name of the precision; `auto` is bf16 where the processor multiplies it natively."""
     if wanted == "auto":
         if torch.cuda.is_available():

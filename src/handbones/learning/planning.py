@@ -7,6 +7,7 @@ import torch
 
 from handbones.errors import UserError
 from handbones.learning import cpu
+from handbones.learning.fit import precision_here
 from handbones.learning.networks import best_device, build_network
 from handbones.recipe import Recipe, load_recipe
 
@@ -20,6 +21,8 @@ _OVERHEAD = 0.8
 _BATCHES = (8, 16, 32)
 _AS_FAST = 0.95
 """Share of the speed of a larger batch that a smaller one must have to be preferred."""
+_TYPES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
+"""Of what is multiplied, by Lightning's name of the precision."""
 _MEMORY = 0.7
 """Share of a GPU's memory that a step may take."""
 
@@ -130,8 +133,10 @@ def _rate(device: torch.device, size: int, batch: int) -> float | None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
 
+    kind = _TYPES.get(precision_here("auto"))  # as it will train: not every GPU is made for bf16
+
     def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu" or cpu.has_bf16()):
+        with torch.autocast(device.type, kind, enabled=kind is not None):
             logits = network(pictures)
         logits.float().square().mean().backward()
         if device.type == "cuda":
