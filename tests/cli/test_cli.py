@@ -48,6 +48,7 @@ def test_commands_load_nothing_heavy() -> None:
         (["train"], 2, "nothing to learn from"),
         (["train", "--resume", "--out", "run", "--init", "default"], 2, "--init: a run that goes on has its weights"),
         (["train", "--resume"], 2, "say which run with --out"),
+        (["train", "--hours", "1", "--minutes", "5"], 2, "give one of them"),
         (["train", "--phantoms", "realistic", "--exclude", "x.txt"], 2, "no cases to leave out: give DATA"),
         (["train", "--phantoms", "realistic", "--pseudo", "x"], 2, "go beside true ones: give DATA"),
         (["train", "DATA", "--recipe", "smal"], 2, "did you mean 'small'"),

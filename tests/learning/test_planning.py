@@ -1,7 +1,10 @@
 """The planned recipe: larger pictures with more time, and never none."""
 
+from pathlib import Path
+
 import pytest
 
+from handbones.cli import run
 from handbones.errors import UserError
 
 pytest.importorskip("torch")
@@ -79,3 +82,14 @@ def test_settings_are_laid_over(steady: None) -> None:
 def test_a_step_is_timed() -> None:
     rate = planning._rate(planning.best_device(), 64, 2)
     assert rate is not None and rate > 0
+
+
+def test_no_plan_is_written_over_that_of_a_run(
+    steady: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "last.ckpt").touch()
+    (tmp_path / "plan.txt").write_text("old")
+    command = ["train", "--phantoms", "realistic", "--recipe", "auto", "--hours", "1", "--out", str(tmp_path)]
+    assert run(command) == 1
+    assert "add --resume to go on" in capsys.readouterr().err
+    assert (tmp_path / "plan.txt").read_text() == "old"

@@ -38,6 +38,7 @@ from handbones.recipe import Recipe, differences, load_recipe
 
 logger = logging.getLogger(__name__)
 
+CHECKPOINT = "last.ckpt"
 _MAY_CHANGE = {
     "training.epochs",
     "training.steps",
@@ -104,6 +105,12 @@ class Split:
         return {part: [f"{case.person}/{case.name}" for case in cases] for part, cases in parts.items()}
 
 
+def refuse_another(folder: Path) -> None:
+    """Raise `UserError` if there is a run in the folder already."""
+    if (folder / CHECKPOINT).exists():
+        raise UserError(f"{folder}: holds a training run: add --resume to go on, or choose another --out")
+
+
 class Run:
     """The files of one training run."""
 
@@ -113,7 +120,7 @@ class Run:
         self.writes = writes
         self.recipe = recipe
         self.split = split
-        self.checkpoint = folder / "last.ckpt"
+        self.checkpoint = folder / CHECKPOINT
         self.bundle = folder / "bundle"
         self.cache = folder / "cache"
 
@@ -121,8 +128,8 @@ class Run:
         """Check that the folder is free, or fits what is to be resumed, and write the recipe and the split."""
         if resume and not self.checkpoint.exists():
             raise UserError(f"{self.folder}: nothing to resume: it holds no last.ckpt; leave --resume out")
-        if self.checkpoint.exists() and not resume:
-            raise UserError(f"{self.folder}: holds a training run: add --resume to go on, or choose another --out")
+        if not resume:
+            refuse_another(self.folder)
         recipe, cases = self.folder / RECIPE, self.folder / CASES
         if resume:
             changed = [name for name in differences(load_recipe(recipe), self.recipe) if name not in _MAY_CHANGE]
