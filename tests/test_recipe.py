@@ -124,6 +124,11 @@ def test_what_a_recipe_leaves_open_is_that_of_the_model_it_goes_on_from() -> Non
     held_out = ["data.fold=3", "data.folds=4", "data.stratify=tilt", "data.tilted=0.4"]
     data = inherit(load_recipe("wrist", ["data.folds=5"]), load_recipe("balanced", held_out)).data
     assert (data.fold, data.folds, data.stratify, data.tilted) == (3, 5, "tilt", None)
+    told = load_recipe("small", ["metadata.inputs=[age, sex]"])
+    assert inherit(load_recipe("finetune"), told).metadata.inputs == ("age", "sex")
+    assert inherit(load_recipe("finetune", ["metadata.inputs=[]"]), told).metadata.inputs == ()
+    with pytest.raises(UsageError, match="inputs: age, height, but what it goes on from is told age, sex"):
+        inherit(load_recipe("finetune", ["metadata.inputs=[age, height]"]), told)
     with pytest.raises(UsageError, match="goes on from: patches"):
         inherit(load_recipe("finetune", ["patches.size=512"]), origin)
 

@@ -81,8 +81,9 @@ def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
 
 def trained_on(path: str | os.PathLike[str]) -> frozenset[str]:
     """`person/file` of the cases that trained a bundle, out of its run's cases.json; none where that is not there."""
-    path = Path(path)
-    for folder in (path, path.parent) if path.exists() else ():
+    path = Path(path).absolute()
+    bundle = path.parent if path.is_file() else path
+    for folder in (bundle, bundle.parent) if path.exists() else ():
         try:
             return frozenset(map(str, json.loads((folder / CASES).read_text(encoding="utf-8"))["train"]))
         except (OSError, ValueError, KeyError, TypeError):

@@ -216,7 +216,7 @@ def _read_dicom(path: Path, content: bytes | None = None) -> Any:
 
 
 def _load_dicom(path: Path, content: bytes) -> Radiograph:
-    """Gray values after the modality's rescaling, MONOCHROME1 (bone dark) turned over; padding is as dark as can be."""
+    """Gray values after the modality's rescaling from 0 up, MONOCHROME1 (bone dark) turned over; padding is dark."""
     from pydicom.pixels.processing import apply_rescale  # noqa: PLC0415 slow to import
 
     dataset = _read_dicom(path, content)
@@ -238,8 +238,8 @@ def _load_dicom(path: Path, content: bytes) -> Radiograph:
     if padded.shape == values.shape and padded.any() and not padded.all():
         seen = values[~padded]
         values = np.where(padded, seen.max() if dark_bones else seen.min(), values)
-    if dark_bones:
-        values = values.max() - values
+    # Where a detector begins to count says nothing; from there on all gray would be lost in the little that differs.
+    values = values.max() - values if dark_bones else values - values.min()
     return Radiograph(_unsigned(values), _spacing(dataset), path)
 
 

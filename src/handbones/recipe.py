@@ -35,8 +35,13 @@ Decoder = Literal[
     "torchvision-deeplabv3",
 ]
 _INHERITED = "with what it goes on from"
-_SPLIT = {"folds", "fold", "stratify"}
-"""Fields of `data` that say who is held out."""
+_INHERITABLE: dict[str, set[str] | None] = {
+    "network": None,
+    "input": None,
+    "metadata": {"inputs"},
+    "data": {"folds", "fold", "stratify"},
+}
+"""Parts that a recipe takes over from what it goes on from, and which of their fields; None is all."""
 
 SUPERVISED = ("unet", "manet", "linknet")
 """Decoders that `network.deep_supervision` goes with: their blocks double the resolution one after the other."""
@@ -461,14 +466,19 @@ def parse_recipe(text: str, overrides: list[str] | None = None, *, source: str =
 def inherit(recipe: Recipe, origin: Recipe) -> Recipe:
     """The recipe of a network that goes on from another's weights: what it leaves open, that one decides.
 
-    Only fields of `network` and `input` are inherited, and of `data` those that say who is held out, so that nobody
-    validates who has trained the other; `train_sizes` grow and shrink with `input.size`. Raises `UsageError` where what
-    comes out is no valid recipe.
+    Only fields of `network` and `input` are inherited, the inputs of `metadata`, and of `data` what says who is held
+    out, so that nobody validates who has trained the other; `train_sizes` grow and shrink with `input.size`. Raises
+    `UsageError` where what comes out is no valid recipe, and where it has inputs that the other does not know.
     """
+    told, inputs = origin.metadata.inputs, recipe.metadata.inputs
+    if told and inputs and told != inputs:  # the weights of one would be taken for another's
+        raise UsageError(
+            f"metadata.inputs: {', '.join(inputs)}, but what it goes on from is told {', '.join(told)}: leave it out"
+        )
     tree = recipe.model_dump(mode="json")
-    own = {part: getattr(recipe, part).model_fields_set for part in ("network", "input", "data")}
+    own = {part: getattr(recipe, part).model_fields_set for part in _INHERITABLE}
     for part, fields in own.items():
-        theirs = getattr(origin, part).model_dump(mode="json", include=_SPLIT if part == "data" else None)
+        theirs = getattr(origin, part).model_dump(mode="json", include=_INHERITABLE[part])
         tree[part] |= {name: value for name, value in theirs.items() if name not in fields}
     if "train_sizes" not in own["input"]:
         factor = tree["input"]["size"] / origin.input.size

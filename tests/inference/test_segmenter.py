@@ -1,5 +1,7 @@
 """From pictures of any shape to segmentations, by either backend."""
 
+import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -42,6 +44,23 @@ def test_files_arrays_and_radiographs_are_the_same(bundle: Path, pictures: list[
     assert segmenter.segment(Radiograph(pictures[1])).rle() == wanted
     assert segmenter.segment(np.repeat(pictures[1][..., None], 3, axis=2)).rle() == wanted
     assert handbones.segment(str(tmp_path / "hand.png"), bundle).rle() == wanted
+
+
+def test_a_bundle_that_was_trained_anew_is_loaded_anew(
+    bundle: Path, pictures: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(bundle, tmp_path / "run/bundle")
+    monkeypatch.chdir(tmp_path)
+    wanted = handbones.segment(pictures[0], "run").rle()
+    monkeypatch.chdir(tmp_path / "run")
+    with pytest.raises(UserError, match="no such bundle"):
+        handbones.segment(pictures[0], "run")
+    recipe = tmp_path / "run/bundle/recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("threshold: 0.5", "threshold: 0.01"))
+    assert handbones.segment(pictures[0], tmp_path / "run").rle() == wanted
+    card = tmp_path / "run/bundle/card.json"
+    os.utime(card, ns=(0, 0))
+    assert handbones.segment(pictures[0], tmp_path / "run").rle() != wanted
 
 
 def test_an_array_may_be_used_again_for_the_next_picture(bundle: Path, pictures: list[np.ndarray]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from handbones.bundle import Bundle, load_bundle
+from handbones.bundle import CARD, Bundle, load_bundle
 from handbones.collection import Case
 from handbones.errors import UsageError
 from handbones.inference.background import in_background
@@ -224,8 +224,8 @@ class Segmenter:
 def segment(
     picture: Picture, bundle: str | os.PathLike[str] | None = None, metadata: Metadata | None = None
 ) -> Segmentation:
-    """The bones of one picture; the bundle (None: the packaged model) stays loaded for the next call."""
-    return _segmenter(None if bundle is None else Path(bundle)).segment(picture, metadata)
+    """The bones of one picture; the bundle (None: the packaged model) stays loaded until its files are others."""
+    return _segmenter(*_as_it_is(bundle)).segment(picture, metadata)
 
 
 def read(picture: Picture) -> Radiograph:
@@ -273,6 +273,15 @@ def _wrist_bundle(source: Source, beside: Sequence[Bundle]) -> Bundle | None:
     return bundle
 
 
+def _as_it_is(bundle: str | os.PathLike[str] | None) -> tuple[Path | None, int]:
+    """Where a bundle is, from any working folder, and when it was last written; 0 for the packaged ones."""
+    path = None if bundle is None else Path(bundle)
+    if path is None or not path.exists():
+        return path, 0
+    places = path.absolute() / CARD, path.absolute() / "bundle" / CARD, path.absolute()
+    return path.absolute(), next(place for place in places if place.exists()).stat().st_mtime_ns
+
+
 @lru_cache(maxsize=2)
-def _segmenter(bundle: Path | None) -> Segmenter:
+def _segmenter(bundle: Path | None, written: int) -> Segmenter:
     return Segmenter(bundle)

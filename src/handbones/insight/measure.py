@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES, INDEX
+from handbones.errors import UsageError
 from handbones.files import write_text
 from handbones.insight.shapes import Shapes, shapes_of
 from handbones.labels import Labels
@@ -69,8 +70,11 @@ class Measures:
 def measure(labels: Labels, height: int, width: int, spacing: Spacing | None = None) -> Measures:
     """Measure the bones in a picture of `height` x `width` pixels; in millimetres if `spacing` is given.
 
-    Where the spacings of rows and columns differ, outlines are brought to square pixels first.
+    Where the spacings of rows and columns differ, outlines are brought to square pixels first. Raises `UsageError`
+    where they are no lengths.
     """
+    if spacing and not all(0 < length < math.inf for length in spacing):
+        raise UsageError(f"spacing {spacing}: needs millimetres of a row and of a column, above 0")
     tall = spacing[0] / spacing[1] if spacing else 1.0
     unit = spacing[1] if spacing else 1.0
     whole = {label: _inside(polygons, height, width) for label, polygons in labels.polygons.items()}

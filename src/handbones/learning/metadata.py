@@ -119,4 +119,6 @@ def refuse_unknown(settings: MetadataSettings, cases: Sequence[Case]) -> None:
             known = (case.known if field == "inputs" else metadata_from_labels(case) for case in cases)
             if all(getattr(metadata, name) is None for metadata in known):
                 source = _SOURCES.get((field, name), "a column of meta_data.xlsx")
-                raise UserError(f"metadata.{field}: {name} is known of none of the cases: it comes from {source}")
+                raise UserError(
+                    f"metadata.{field}: {name} is known of none of the cases: it comes from {source}; or leave it out"
+                )
