@@ -8,6 +8,7 @@ import pytest
 
 from handbones.anatomy import INDEX
 from handbones.collection import open_collection
+from handbones.errors import UsageError
 from handbones.insight import survey as surveys
 from handbones.insight.measure import Tables, measure
 from handbones.insight.shapes import largest_loop, shapes_of
@@ -68,6 +69,8 @@ def test_millimetres_only_with_a_spacing() -> None:
         one = Labels({"finger-7": polygons})
         pixels, uneven = measure(one, 100, 100), measure(one, 100, 100, (0.1, 0.2))
         assert uneven.bones[0].area == pytest.approx(0.02 * pixels.bones[0].area)
+    with pytest.raises(UsageError, match=r"spacing \(0, 0\): needs millimetres"):
+        measure(labels, 100, 100, (0, 0))
 
 
 def test_angles_of_the_table_are_those_of_square_pixels() -> None:

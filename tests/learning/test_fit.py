@@ -303,8 +303,9 @@ def test_starts_from_a_bundle(run: tuple[Path, Outcome], drawn: Path, tmp_path: 
     assert first["step"] == "0" and float(first["dice"]) == pytest.approx(run[1].state.best, abs=1e-4)
     with pytest.raises(UserError, match="another network"):
         fit(tiny("network.stride=4"), tmp_path / "other", open_collection(drawn), init=run[0])
-    with pytest.raises(UserError, match=r"of the \d cases held out have trained it"):
-        fit(tiny("data.fold=1"), tmp_path / "leak", open_collection(drawn), init=run[0])
+    for place in (run[0], run[1].bundle / "model.onnx"):
+        with pytest.raises(UserError, match=r"of the \d cases held out have trained it"):
+            fit(tiny("data.fold=1"), tmp_path / "leak", open_collection(drawn), init=place)
 
 
 def test_the_wrist_goes_on_from_the_first_model(run: tuple[Path, Outcome], drawn: Path, tmp_path: Path) -> None:
