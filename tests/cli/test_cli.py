@@ -136,9 +136,10 @@ def test_commands_to_copy_are_quoted_for_windows(monkeypatch: pytest.MonkeyPatch
     assert quoted(r"runs\small") == r"runs\small" and quoted(r"my runs\small") == r'"my runs\small"'
 
 
-def test_nothing_to_count_is_no_mistake() -> None:
+def test_nothing_to_count_is_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     with counting("pictures", 0) as progress:
         progress(0)
+    assert capsys.readouterr().err == ""
 
 
 def test_what_a_look_at_the_wrist_goes_with() -> None:

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from handbones.affine import resizing
 from handbones.labels import Labels, grow
 from handbones.learning.augmentation import draw_warp
-from handbones.learning.warp import Warp, resizing
+from handbones.learning.warp import Warp
 from handbones.learning.wrist import Hinge
 from handbones.metric import dice_from_counts, packed_counts
 from handbones.raster import Outlines, rasterise

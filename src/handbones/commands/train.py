@@ -53,7 +53,6 @@ def train(
     overrides += [f"{field}={value}" for field, value in short.items() if value is not None]
     if resume and out is None:
         raise UsageError("--resume: say which run with --out")
-
     if resume and init is not None:
         raise UsageError("--init: a run that goes on has its weights: leave it out, or --resume")
     folder = out or Path("runs") / Path(recipe or "small").stem

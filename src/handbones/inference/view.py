@@ -15,12 +15,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from handbones.affine import Matrix, resizing, shift, turn
 from handbones.anatomy import BONES
 from handbones.inference.frame import MULTIPLE, Frame, Gray, Logits
 
 Pixel = TypeVar("Pixel", bound=np.generic)
-Matrix = npt.NDArray[np.float64]
-"""(3, 3), moves homogeneous points (x, y, 1)."""
 Weights = npt.NDArray[np.float32]
 """(height, width), how much a view's logits count."""
 
@@ -79,20 +78,20 @@ class Rectangle:
             window = self.window(height, width)
             whole = Rectangle.whole(window.height, window.width, round(self.degrees / 90))
             return replace(whole, x=whole.x + window.left, y=whole.y + window.top, hand=self.hand)
-        turn = _turn(-self.degrees)[:2, :2]
+        upright = turn(-self.degrees)[:2, :2]
         picture = np.array([width, height])
-        middle = turn @ ((picture - 1) / 2 - (self.x, self.y))
-        reach = np.abs(turn) @ picture / 2
+        middle = upright @ ((picture - 1) / 2 - (self.x, self.y))
+        reach = np.abs(upright) @ picture / 2
         half = np.array([self.width, self.height]) / 2
         low, high = np.maximum(-half, middle - reach), np.minimum(half, middle + reach)
-        x, y = turn.T @ (low + high) / 2 + (self.x, self.y)
+        x, y = upright.T @ (low + high) / 2 + (self.x, self.y)
         width, height = np.maximum(high - low, 1)
         return replace(self, x=float(x), y=float(y), width=float(width), height=float(height))
 
     def part(self, left: float, top: float, width: float, height: float) -> "Rectangle":
         """A part of it, from its own upper left corner."""
         offset = (left + (width - self.width) / 2, top + (height - self.height) / 2)
-        x, y = _turn(self.degrees)[:2, :2] @ offset + (self.x, self.y)
+        x, y = turn(self.degrees)[:2, :2] @ offset + (self.x, self.y)
         return replace(self, x=float(x), y=float(y), width=width, height=height)
 
     def side(self, size: int, hand_length: int | None) -> int:
@@ -105,12 +104,12 @@ class Rectangle:
     @property
     def upright(self) -> Matrix:
         """From pixels of the picture to those of the rectangle, set upright."""
-        middle = _shift((self.width - 1) / 2, (self.height - 1) / 2)
-        return middle @ _turn(-self.degrees) @ _shift(-self.x, -self.y)
+        middle = shift((self.width - 1) / 2, (self.height - 1) / 2)
+        return middle @ turn(-self.degrees) @ shift(-self.x, -self.y)
 
     def window(self, height: int, width: int) -> Window:
         """The pixels of a picture (height, width) around the rectangle; at least one."""
-        reach = np.abs(_turn(self.degrees)[:2, :2]) @ (self.width / 2, self.height / 2)
+        reach = np.abs(turn(self.degrees)[:2, :2]) @ (self.width / 2, self.height / 2)
         low = np.floor(np.array([self.x, self.y]) - reach + 0.5 + 1e-6)
         high = np.ceil(np.array([self.x, self.y]) + reach + 0.5 - 1e-6)
         left, top = (int(v) for v in np.clip(low, 0, (width - 1, height - 1)))
@@ -130,7 +129,7 @@ class Grid:
     def matrix(self) -> Matrix:
         """From pixels of the picture to cells."""
         window = self.window
-        return resizing(window.width, window.height, self.columns, self.rows) @ _shift(-window.left, -window.top)
+        return resizing(window.width, window.height, self.columns, self.rows) @ shift(-window.left, -window.top)
 
     def span(self, window: Window) -> Span:
         """The cells that a part of the window touches."""
@@ -237,8 +236,8 @@ class View:
         _, height, width = logits.shape
         span = grid.span(self.window)
         rows, columns = (part.stop - part.start for part in span)
-        cells = _shift(-span[1].start, -span[0].start) @ grid.matrix @ np.linalg.inv(self.matrix)
-        cells = cells @ np.linalg.inv(_scale(1 / self.frame.stride))
+        cells = shift(-span[1].start, -span[0].start) @ grid.matrix @ np.linalg.inv(self.matrix)
+        cells = cells @ np.linalg.inv(resizing(self.frame.stride, self.frame.stride, 1, 1))
         weights = self.weight * np.outer(_share(height, self.tiles[0]), _share(width, self.tiles[1]))
         if self.fading:
             weights *= np.maximum(np.outer(_hann(height), _hann(width)), _LEAST)
@@ -280,26 +279,6 @@ class Blend:
             np.log(mean / (1 - mean), out=mean)
         mean[:, unseen] = -_SURE
         return mean
-
-
-def resizing(from_width: float, from_height: float, to_width: float, to_height: float) -> Matrix:
-    """The map of a resize: borders onto borders."""
-    x, y = to_width / from_width, to_height / from_height
-    return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1]])
-
-
-def _scale(factor: float) -> Matrix:
-    return resizing(1, 1, factor, factor)
-
-
-def _shift(x: float, y: float) -> Matrix:
-    return np.array([[1.0, 0, x], [0, 1.0, y], [0, 0, 1]])
-
-
-def _turn(degrees: float) -> Matrix:
-    """A turn about the origin; exact for quarters."""
-    cosine, sine = np.round([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], 12)
-    return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
 
 
 def probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

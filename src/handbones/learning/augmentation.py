@@ -3,10 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
+from handbones.affine import Matrix, resizing, shift
 from handbones.anatomy import ANATOMY
 from handbones.labels import Packed
 from handbones.learning.gray import change_gray, collimate
-from handbones.learning.warp import Bend, Gray, Matrix, Warp, resizing
+from handbones.learning.warp import Bend, Gray, Warp
 from handbones.learning.wrist import Hinge, Turn
 from handbones.raster import Outlines
 from handbones.recipe import AugmentSettings, PatchSettings
@@ -39,16 +40,16 @@ def draw_warp(
         matrix = matrix @ onto
     turn = _turn(rng, settings, hinge) if settings.wrist else None
     if turn is not None and hinge is not None:
-        matrix = matrix @ _shift(hinge.back_to_middle(turn))
+        matrix = matrix @ shift(*hinge.back_to_middle(turn))
     if rng.random() < settings.zoom:
         matrix = _zoom(rng, height, width, size, settings.zoom_window) @ matrix
     centre = size * np.array([width, height]) / (2 * longest) - 0.5
-    matrix = _shift(centre) @ _shape(rng, settings) @ _shift(-centre) @ matrix
-    matrix = _shift(rng.uniform(-1, 1, 2) * settings.translate * size) @ matrix
+    matrix = shift(*centre) @ _shape(rng, settings) @ shift(*-centre) @ matrix
+    matrix = shift(*(rng.uniform(-1, 1, 2) * settings.translate * size)) @ matrix
     if settings.perspective:
         tilt = np.eye(3)
         tilt[2, :2] = rng.uniform(-1, 1, 2) * settings.perspective / size
-        matrix = _shift(centre) @ tilt @ _shift(-centre) @ matrix
+        matrix = shift(*centre) @ tilt @ shift(*-centre) @ matrix
     bend = Bend.draw(rng, settings.elastic * size, _CELLS, size) if settings.elastic else None
     return Warp(matrix, size, size, bend, turn=turn)
 
@@ -96,12 +97,6 @@ def _corner(
     return left, top
 
 
-def _shift(by: npt.NDArray[np.float64]) -> Matrix:
-    matrix = np.eye(3)
-    matrix[:2, 2] = by
-    return matrix
-
-
 def _turn(rng: np.random.Generator, settings: AugmentSettings, hinge: Hinge | None) -> Turn | None:
     """The hand turned about the wrist, if it is its turn."""
     chosen, tilt = rng.random() < settings.wrist, rng.uniform(*settings.wrist_tilt)
@@ -127,4 +122,4 @@ def _zoom(rng: np.random.Generator, height: float, width: float, size: int, wind
     side = rng.uniform(*window)
     reach = np.maximum(np.array([width, height]) / max(height, width) - side, 0)
     corner = rng.random(2) * reach * size - 0.5
-    return _shift(np.array([-0.5, -0.5])) @ np.diag([1 / side, 1 / side, 1]) @ _shift(-corner)
+    return shift(-0.5, -0.5) @ np.diag([1 / side, 1 / side, 1]) @ shift(*-corner)

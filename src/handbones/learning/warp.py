@@ -12,13 +12,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from handbones.affine import Matrix, resizing
 from handbones.learning.wrist import Turn
 from handbones.raster import Outlines, Points
 
 Gray = npt.NDArray[np.uint8]
 """(height, width) uint8."""
-Matrix = npt.NDArray[np.float64]
-"""(3, 3), moves homogeneous points (x, y, 1)."""
 Floats = npt.NDArray[np.float64]
 
 STEEPEST = 0.8
@@ -179,12 +178,6 @@ class Warp:
             return None
         plain = np.allclose(self.matrix, resizing(width, height, columns, rows), rtol=0, atol=1e-9)
         return (rows, columns) if plain else None
-
-
-def resizing(from_width: float, from_height: float, to_width: float, to_height: float) -> Matrix:
-    """The map of a resize: borders onto borders, with pixel centres at integers."""
-    x, y = to_width / from_width, to_height / from_height
-    return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1]])
 
 
 def _resize(picture: Gray, height: int, width: int) -> Gray:
