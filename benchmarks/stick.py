@@ -110,6 +110,7 @@ ROWS: dict[str, Rival | Ours] = {
     "small from nothing": Ours("small", ("network.weights=none",)),
     "small": Ours("small"),
     "small, no deep supervision": Ours("small", ("network.deep_supervision=0",)),
+    "small, narrow decoder": Ours("small", ("network.decoder_channels=[128, 64, 32, 32, 16]",)),
     "small, tilt": Ours("small", TILT),
     "auto": Ours("auto"),
     "auto, tilt": Ours("auto", TILT),

@@ -64,14 +64,15 @@ class Rates(Watch):
 class Bare:
     """Forward and backward alone, on tensors that are there: what no training can be faster than."""
 
-    def __init__(self, recipe: Recipe, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, recipe: Recipe, clock: Callable[[], float] = time.perf_counter, *, quick: bool = True) -> None:
         self.device, self.clock = best_device(), clock
         network = build_network(recipe, pretrained=False).to(self.device).train()
         if recipe.training.channels_last:
             network = network.to(memory_format=torch.channels_last)
         if self.device.type == "cpu":
             cpu.keep_memory()
-            cpu.quicken_depthwise(network)
+            if quick:
+                cpu.quicken(network)
         self.network, self.loss = network, SegmentationLoss(recipe.loss)
         self.low = self.device.type == "cuda" or cpu.has_bf16()
         batch, size = recipe.training.batch, recipe.input.size
@@ -170,6 +171,13 @@ def limit(recipe: Recipe, collection: Collection, steps: int) -> dict[str, float
     return {"passes": passes, "update": of_update, "samples": recipe.training.batch * of_sample}
 
 
+def gradients(recipe: Recipe, steps: int) -> Row:
+    """Milliseconds of bare passes with our gradients of convolutions and with torch's."""
+    ours, theirs = Bare(recipe), Bare(recipe, quick=False)
+    times = milliseconds(lambda _: ours.step(), lambda _: theirs.step(), steps)
+    return compare("small: passes with our gradients, with torch's", *times, "ms", 1)
+
+
 def document_loop(recipe: Recipe, collection: Collection, steps: int) -> float:
     """Pictures a second of the starting code: its loader with 8 workers, float32, Adam, BCE."""
     device, batch = best_device(), recipe.training.batch
@@ -266,6 +274,7 @@ def main() -> None:
         if work:
             print("    one core's work on a step: " + ", ".join(f"{name} {ms:.0f} ms" for name, ms in work.items()))
             print(f"    so no loop on processors alone is above {work['passes'] / sum(work.values()):.2f}")
+            rows.append(gradients(small, options.steps // 4))
         if options.document or torch.cuda.is_available():
             rows += against_document(collection, options.steps, options.set)
     report(rows, options.json, data_wait=wait, milliseconds_of_one_core=work)

@@ -1,7 +1,8 @@
 """What makes training on a processor bearable, where torch's defaults are slow.
 
 Measured on two cores with AVX-512, EfficientNet-Lite0 U-Net at 384 pixels, batch 8, in core-seconds for a step: 3.8 as
-it comes, 3.5 with `keep_memory`, 2.5 with `quicken_depthwise` as well.
+it comes, 3.5 with `keep_memory`, 2.5 with `DepthwiseConv2d` as well. With AVX2 alone, the same at 320
+pixels and half the resolution takes 6.3 instead of 7.7 with `DenseConv2d`; `benchmarks/training.py` measures it.
 """
 
 import ctypes
@@ -16,7 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_Shape = tuple[list[int], list[int], list[int]]
+"""Stride, padding and dilation of a convolution."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_WIDE = 32
+"""Channels from which a convolution's weights gain more by another layout than making it costs."""
 
 
 def has_bf16() -> bool:
@@ -34,11 +39,13 @@ def keep_memory() -> None:
             mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
-def quicken_depthwise(network: nn.Module) -> None:
-    """Give the depthwise convolutions of a network quicker gradients for bfloat16; names and results stay."""
+def quicken(network: nn.Module) -> None:
+    """Give the convolutions of a network quicker gradients where there are some; names and results stay."""
     for layer in network.modules():
         if type(layer) is nn.Conv2d and _is_depthwise(layer):
             layer.__class__ = DepthwiseConv2d
+        elif type(layer) is nn.Conv2d and _is_dense(layer) and torch.backends.cpu.get_cpu_capability() == "AVX2":
+            layer.__class__ = DenseConv2d
 
 
 def _is_depthwise(layer: nn.Conv2d) -> bool:
@@ -49,16 +56,75 @@ def _is_depthwise(layer: nn.Conv2d) -> bool:
     return plain and square and centred and 1 < layer.groups == layer.in_channels == layer.out_channels
 
 
+def _is_dense(layer: nn.Conv2d) -> bool:
+    """Whether it has so much to sum up that other layouts of its tensors are worth making."""
+    plain = layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    return plain and min(layer.kernel_size) > 1 and layer.in_channels >= _WIDE
+
+
+def _learns(layer: nn.Module, x: Tensor) -> bool:
+    return layer.training and torch.is_grad_enabled() and x.device.type == "cpu"
+
+
 class DepthwiseConv2d(nn.Conv2d):
     """nn.Conv2d that takes its gradients from `_Depthwise` under bfloat16 autocast on a processor."""
 
     def forward(self, input: Tensor) -> Tensor:
-        usual = not (self.training and torch.is_grad_enabled() and input.device.type == "cpu")
-        if usual or not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") != torch.bfloat16:
+        low = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        if not (low and _learns(self, input)):
             return super().forward(input)
         x, weight = input.bfloat16(), self.weight.bfloat16()
         output: Tensor = _Depthwise.apply(x, weight, self.stride[0])
         return output
+
+
+class DenseConv2d(nn.Conv2d):
+    """nn.Conv2d that takes its gradients from `_Dense` in float32 on a processor."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not _learns(self, input) or torch.is_autocast_enabled("cpu"):
+            return super().forward(input)
+        shape = list(self.stride), list(self.padding), list(self.dilation)
+        output: Tensor = _Dense.apply(input, self.weight, self.bias, shape)
+        return output
+
+
+class _Dense(torch.autograd.Function):
+    """A convolution whose weights get their gradient from tensors in the channels-first layout.
+
+    In channels-last, the quicker layout for all else, the AVX2 kernel of oneDNN takes up to three times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, shape: _Shape) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.shape = shape
+        stride, padding, dilation = shape
+        return functional.conv2d(x, weight, bias, stride, padding, dilation)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        wanted_x, wanted_weight, wanted_bias, _ = ctx.needs_input_grad
+        grad_x = grad_weight = grad_bias = None
+        if wanted_x:
+            grad_x = _gradients(grad, x, weight, ctx.shape, 1, [True, False, False])[0]
+        if wanted_weight:
+            tensors = grad.contiguous(), x.contiguous(), weight.contiguous()
+            grad_weight = _gradients(*tensors, ctx.shape, 1, [False, True, False])[1]
+        if wanted_bias:
+            grad_bias = grad.sum((0, 2, 3))
+        return grad_x, grad_weight, grad_bias, None
+
+
+def _gradients(
+    grad: Tensor, x: Tensor, weight: Tensor, shape: _Shape, groups: int, wanted: list[bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """torch's, of input, weight and bias."""
+    made: tuple[Tensor | None, Tensor | None, Tensor | None] = torch.ops.aten.convolution_backward(
+        grad, x, weight, None, *shape, False, [0, 0], groups, wanted
+    )
+    return made
 
 
 class _Depthwise(torch.autograd.Function):
@@ -98,12 +164,10 @@ def _grad_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor
     size = weight.shape[-1]
     if size > 3:
         return _grad_large_weight(grad, x, size, stride)
-    padding = [size // 2] * 2
-    result = torch.ops.aten.convolution_backward(
-        grad, x, weight, None, [stride] * 2, padding, [1, 1], False, [0, 0], len(weight), [False, True, False]
-    )
-    grad_weight: Tensor = result[1].bfloat16()
-    return grad_weight
+    shape = [stride] * 2, [size // 2] * 2, [1, 1]
+    grad_weight = _gradients(grad, x, weight, shape, len(weight), [False, True, False])[1]
+    assert grad_weight is not None
+    return grad_weight.bfloat16()
 
 
 def _grad_large_weight(grad: Tensor, x: Tensor, size: int, stride: int) -> Tensor:

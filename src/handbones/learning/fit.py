@@ -117,7 +117,7 @@ def _learn(
     device = trainer.strategy.root_device.type
     if device == "cpu":
         cpu.keep_memory()
-        cpu.quicken_depthwise(network)
+        cpu.quicken(network)
     module = BoneModule(network, recipe, course.progress)
 
     samples.scenes = comes_as_scenes(recipe, device)

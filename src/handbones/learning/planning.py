@@ -128,7 +128,7 @@ def _rate(device: torch.device, size: int, batch: int) -> float | None:
     network = build_network(load_recipe("small", [f"input.size={size}"]), pretrained=False).to(device).train()
     network = network.to(memory_format=torch.channels_last)
     if device.type == "cpu":
-        cpu.quicken_depthwise(network)
+        cpu.quicken(network)
     pictures = torch.randint(0, 256, (batch, 1, size, size), dtype=torch.uint8, device=device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
