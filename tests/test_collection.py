@@ -247,6 +247,12 @@ def test_what_predict_drew_is_no_radiograph(tmp_path: Path) -> None:
     assert open_collection(tmp_path / "found/overlays").cases[0].name == "x.png"  # asked for by name
 
 
+def test_what_show_drew_is_no_radiograph(tmp_path: Path) -> None:
+    for name in ("x.png", "x-bones.png", "y-bones.png"):
+        picture(tmp_path / name)
+    assert [case.name for case in open_collection(tmp_path).cases] == ["x.png", "y-bones.png"]
+
+
 def test_a_dicom_needs_no_suffix(tmp_path: Path) -> None:
     (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "README").write_text("no picture")

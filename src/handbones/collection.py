@@ -48,6 +48,8 @@ MADE_WITH = "made_with.json"
 """Lies beside what `handbones predict` wrote."""
 _DRAWN = frozenset({"overlays", "indexed", "masks"})
 """Folders of pictures there, which are no radiographs."""
+SHOWN = "-bones"
+"""What `handbones show` adds to the name of a picture for the drawing that it writes."""
 _MOST_LINES = 20
 
 
@@ -212,8 +214,8 @@ def _find(root: Path) -> Iterator[_Pair]:
     elif (root / "images").is_dir():
         yield from _match(root / "images", root / "labels")
     else:
-        labels_beside = _files(root, frozenset({".json"}))
-        for key, images in _files(root, PICTURE_SUFFIXES).items():
+        labels_beside = _files(root, pictures=False)
+        for key, images in _files(root, pictures=True).items():
             labels = labels_in(labels_beside[key][0]) if key in labels_beside else None
             for image in images:
                 yield _pair(image, labels, root)
@@ -226,8 +228,8 @@ def labels_in(path: Path) -> Path | None:
 
 def _match(images_folder: Path, labels_folder: Path, split: Split | None = None) -> Iterator[_Pair]:
     """Pictures and label files matched by sub-folder and stem; where there are no labels at all, none are missed."""
-    images = _files(images_folder, PICTURE_SUFFIXES)
-    labels = _files(labels_folder, frozenset({".json"}))
+    images = _files(images_folder, pictures=True)
+    labels = _files(labels_folder, pictures=False)
     labelled = bool(labels)
     for (place, stem), paths in images.items():
         partner = labels.get((place, stem), [None])[0]
@@ -249,20 +251,27 @@ def _pair(image: Path, labels: Path | None, folder: Path, split: Split | None = 
     return _Pair(image, labels, person, split or ("train" if labels else "test"))
 
 
-def _files(folder: Path, suffixes: frozenset[str]) -> dict[tuple[str, str], list[Path]]:
-    """Files under a folder, if it exists, by sub-folder and stem; hidden ones and drawn ones are left out."""
+def _files(folder: Path, *, pictures: bool) -> dict[tuple[str, str], list[Path]]:
+    """Pictures or labels under a folder, if it exists, by sub-folder and stem; not what is hidden or drawn by us."""
     found: dict[tuple[str, str], list[Path]] = {}
     if folder.is_dir():
         for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
             drawn = _DRAWN if MADE_WITH in names else ()
             folders[:] = [name for name in folders if not name.startswith((".", "__")) and name not in drawn]
+            stems = {stem_of(Path(name)) for name in names}
             for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
-                if path.suffix.lower() in suffixes or (
-                    suffixes == PICTURE_SUFFIXES and stem_of(path) == path.name and is_dicom(path)
-                ):
+                wanted = _is_radiograph(path, stems) if pictures else path.suffix.lower() == ".json"
+                if wanted:
                     key = composed(path.parent.relative_to(folder).as_posix()), composed(stem_of(path))
                     found.setdefault(key, []).append(path)
     return found
+
+
+def _is_radiograph(path: Path, beside: set[str]) -> bool:
+    """By its name, or as a DICOM file without an ending; not a drawing of one of those that are called so beside it."""
+    if path.stem.endswith(SHOWN) and path.stem.removesuffix(SHOWN) in beside:
+        return False
+    return path.suffix.lower() in PICTURE_SUFFIXES or (stem_of(path) == path.name and is_dicom(path))
 
 
 def composed(name: str) -> str:

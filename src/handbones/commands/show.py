@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from handbones.collection import label_file, labels_in, stem_of
+from handbones.collection import SHOWN, label_file, labels_in, stem_of
 from handbones.commands.looking import Opener, looking, without_model
 from handbones.errors import UsageError, UserError
 from handbones.files import atomic_path
@@ -23,7 +23,7 @@ def show(
     *,
     opener: Opener,
     out: Annotated[
-        Path | None, typer.Option(help=f"File to write, {', '.join(_FORMATS)}; CASE-bones.png here.")
+        Path | None, typer.Option(help=f"File to write, {', '.join(_FORMATS)}; CASE{SHOWN}.png here.")
     ] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Labels to draw, a JSON file.")] = None,
     bundle: Annotated[list[Path] | None, typer.Option(help="Also draw what this model finds, dashed.")] = None,
@@ -37,7 +37,7 @@ def show(
     """Draw a radiograph with its labels, what a model finds, or both, at print quality."""
     if not bundle:
         without_model(opener)
-    target = out or Path(f"{stem_of(case)}-bones.png")
+    target = out or Path(f"{stem_of(case)}{SHOWN}.png")
     if target.suffix.lower() not in _FORMATS:
         raise UsageError(f"--out {target}: must end in one of {', '.join(_FORMATS)}")
     radiograph = load_radiograph(case)
