@@ -179,7 +179,9 @@ class AugmentSettings(Settings):
 class PatchSettings(Settings):
     """Training on square parts of the radiographs, as large as prediction sees them; validation is always whole."""
 
-    size: Size | None = setting(None, "side of the patches; null: whole pictures", "pixels")
+    size: int | None = setting(
+        None, "side of the patches; null: whole pictures", "pixels", ge=32, le=8192, multiple_of=32
+    )
     centred: Share = setting(0.5, "part of the patches that have a bone in the middle; the rest lie anywhere", "share")
     bones: tuple[str, ...] = setting(("carpals",), "which bones: labels, or groups (fingers, carpals, forearm)")
 

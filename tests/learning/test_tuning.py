@@ -35,7 +35,10 @@ def test_ranges_are_read() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["lr=1..2", "optimiser.lr", "optimiser.lr=2..1", "optimiser.lr=a..b", "input.size=[1]", "input.size=100..200"],
+    [
+        *("lr=1..2", "optimiser.lr", "optimiser.lr=2..1", "optimiser.lr=a..b"),
+        *("input.size=[1]", "input.size=100..200", "patches.size=100..256"),
+    ],
 )
 def test_bad_ranges_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"--vary"):
