@@ -12,7 +12,7 @@ from handbones.anatomy import INDEX
 from handbones.collection import open_collection
 from handbones.errors import UserError
 from handbones.labels import unpack
-from handbones.learning.batches import Serials
+from handbones.learning.batches import Growing, Serials
 from handbones.learning.cache import PictureCache
 from handbones.learning.dataset import TrainingSet, draw_phantom
 from handbones.learning.validation import ValidationSet, score
@@ -65,6 +65,18 @@ def test_a_batch_has_one_size(drawn: Path) -> None:
     shapes = [dataset[serial]["pictures"].shape for serial in range(40)]
     assert shapes[0::2] == shapes[1::2]
     assert {shape[1] for shape in shapes} == {32, 64, 96}
+
+
+def test_pictures_grow(drawn: Path) -> None:
+    growing = recipe("input.size=128", "input.grow_from=0.5", "input.grow_until=0.5", "training.batch=2")
+    batches = list(Serials(2, 0, 5, growth=lambda number: growing.input.share_at(number / 4)))
+    dataset = TrainingSet(growing, open_collection(drawn).labelled, PictureCache(None))
+    sides = [[dataset[wanted]["pictures"].shape[-1] for wanted in batch] for batch in batches]
+    assert sides == [[64, 64], [96, 96], [128, 128], [128, 128], [128, 128]]
+    various = TrainingSet(
+        recipe("input.train_sizes=[64, 128]", "input.grow_from=0.5"), dataset.cases, PictureCache(None)
+    )
+    assert {various[Growing(serial, 0.5)]["masks"].shape for serial in range(16)} == {(32, 32), (64, 64)}
 
 
 def test_patches_train_and_sizes_stay(drawn: Path) -> None:

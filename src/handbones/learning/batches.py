@@ -1,8 +1,8 @@
 """Batches: the numbers of their samples; pictures as they are, and scenes that become pictures on the device."""
 
 import itertools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import Sampler, default_collate
@@ -17,18 +17,40 @@ On its way to the device it can hold `scenes` instead of some of the pictures, w
 """
 
 
-class Serials(Sampler[list[int]]):
+class Growing(NamedTuple):
+    """A sample whose picture has this share of its final size."""
+
+    serial: int
+    share: float
+
+
+class Serials(Sampler[list[int] | list[Growing]]):
     """Batches of serial numbers from batch `start` to `stop` (None: endless), every `world`-th from `rank` on."""
 
-    def __init__(self, batch: int, start: int, stop: int | None, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        batch: int,
+        start: int,
+        stop: int | None,
+        rank: int = 0,
+        world: int = 1,
+        growth: Callable[[int], float] | None = None,
+    ) -> None:
+        """`growth` tells, when a batch is due, the share of its size by its number; None: pictures do not grow."""
         self.batch = batch
         self.numbers = (start + rank, stop, world)
+        self.growth = growth
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[int] | list[Growing]]:
         start, stop, step = self.numbers
         numbers = itertools.count(start, step) if stop is None else range(start, stop, step)
         for number in numbers:
-            yield list(range(number * self.batch, (number + 1) * self.batch))
+            serials = list(range(number * self.batch, (number + 1) * self.batch))
+            if self.growth is None:
+                yield serials
+            else:
+                share = self.growth(number)
+                yield [Growing(serial, share) for serial in serials]
 
 
 def comes_as_scenes(recipe: Recipe, device: str) -> bool:

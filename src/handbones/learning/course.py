@@ -90,6 +90,13 @@ class Course(Callback):
         by_time = self.seconds / 60 / minutes if minutes else 0.0
         return min(1.0, max(by_time, self.step / steps if steps else 0.0))
 
+    def share_of_size(self, batch: int) -> float:
+        """Of their final size, what pictures of a batch have: by its number, or by the clock where time is limited."""
+        training, steps = self.recipe.training, self.total_steps
+        by_step = batch / (training.accumulate * self.world.size) / steps if steps else 0.0
+        by_time = self.seconds / 60 / training.minutes if training.minutes else 0.0
+        return self.recipe.input.share_at(max(by_step, by_time))
+
     def state(self) -> State:
         """Where the training is now."""
         epoch = self.step / self.pass_steps if self.pass_steps else 0.0

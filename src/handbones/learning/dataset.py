@@ -21,7 +21,7 @@ from handbones.inference.search import rectangle_of
 from handbones.inference.view import Rectangle
 from handbones.labels import Packed, Size, grow, load_labels, rasterise, unpack
 from handbones.learning.augmentation import Gray, change_gray, collimate, cut_patch, draw_patch, draw_warp
-from handbones.learning.batches import Batch, Serials, gather
+from handbones.learning.batches import Batch, Growing, Serials, gather
 from handbones.learning.cache import PictureCache
 from handbones.learning.workers import worker_options
 from handbones.learning.world import World
@@ -30,7 +30,7 @@ from handbones.metadata import UNKNOWN, Metadata
 from handbones.phantom.settings import PRESETS, PhantomSettings
 from handbones.raster import Outlines
 from handbones.raster import outlines as outlines_of
-from handbones.recipe import Recipe
+from handbones.recipe import Recipe, scaled
 
 _ORDER, _SIZE, _SAMPLE, _PHANTOM, _PSEUDO, _MIX, _METADATA = range(7)
 """Streams of random numbers of a run."""
@@ -69,9 +69,10 @@ class TrainingSet(Dataset[Any]):
         self._rectangles: dict[int, Rectangle] = {}
         self._told: dict[int, Metadata] = {}
 
-    def __getitem__(self, serial: int) -> dict[str, Any]:
+    def __getitem__(self, wanted: int | Growing) -> dict[str, Any]:
+        serial, share = (wanted, 1.0) if isinstance(wanted, int) else wanted
         rng = self._rng(_SAMPLE, serial)
-        size = self._size(serial // self.recipe.training.batch)
+        size = scaled(self._size(serial // self.recipe.training.batch), share)
         if rng.random() < self.phantom_share:
             sample, known = self._phantom(rng, serial, size)
             told = known
