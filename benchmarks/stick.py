@@ -112,9 +112,7 @@ ROWS: dict[str, Rival | Ours] = {
     "small, no deep supervision": Ours("small", ("network.deep_supervision=0",)),
     "small, narrow decoder": Ours("small", ("network.decoder_channels=[128, 64, 32, 32, 16]",)),
     "small, growing pictures": Ours("small", ("input.grow_from=0.5",)),
-    "small, growing pictures, batches of 4": Ours(
-        "small", ("training.batch=4", "input.grow_from=0.5")
-    ),
+    "small, growing pictures, batches of 4": Ours("small", ("training.batch=4", "input.grow_from=0.5")),
     "small, tilt": Ours("small", TILT),
     "auto": Ours("auto"),
     "auto, tilt": Ours("auto", TILT),

@@ -119,7 +119,11 @@ class InputSettings(Settings):
     size: Size = setting(512, "longest side of the picture that the network sees", "pixels")
     train_sizes: tuple[Size, ...] = setting((), "sizes to draw a training batch's from; empty: always `size`", "pixels")
     grow_from: float = setting(
-        1.0, "part of their final size that training pictures begin at; 1: as large from the start", "share", gt=0, le=1
+        1.0,
+        "part of their final size that training pictures begin at; 1, and with --init: as large from the start",
+        "share",
+        gt=0,
+        le=1,
     )
     grow_until: Share = setting(0.7, "part of the budget after which they have grown", "share")
     hand_length: int | None = setting(

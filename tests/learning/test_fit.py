@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -129,6 +130,27 @@ def test_the_network_and_what_an_older_run_saved_are_laid_out_channels_last() ->
     module.on_train_start()
     assert optimiser.state[weight]["exp_avg"].stride() == weight.stride()
     assert torch.equal(optimiser.state[weight]["exp_avg"], expected)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_pictures_grow_unless_a_model_goes_on_learning(
+    run: tuple[Path, Outcome], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    begin = Course.on_train_batch_start
+
+    def look(course: Course, trainer: Any, module: Any, batch: Any, number: int) -> None:
+        seen.append(batch["pictures"].shape[-1])
+        begin(course, trainer, module, batch, number)
+
+    monkeypatch.setattr(Course, "on_train_batch_start", look)
+    growing, collection = tiny("input.grow_from=0.5", "input.grow_until=0.5"), open_collection(drawn)
+    fit(growing, tmp_path / "fresh", collection)
+    assert seen == [32, 64, 64, 64]
+    seen.clear()
+    fit(growing, tmp_path / "finer", collection, init=run[0], watch=Interrupter())
+    fit(growing, tmp_path / "finer", collection, resume=True)
+    assert seen == [64] * 4
 
 
 @pytest.mark.slow

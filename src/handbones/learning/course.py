@@ -91,7 +91,12 @@ class Course(Callback):
         return min(1.0, max(by_time, self.step / steps if steps else 0.0))
 
     def share_of_size(self, batch: int) -> float:
-        """Of their final size, what pictures of a batch have: by its number, or by the clock where time is limited."""
+        """Of their final size, what pictures of a batch have: by its number, or by the clock where time is limited.
+
+        All of it where a model goes on learning, which knows what bones look like.
+        """
+        if self.learned:
+            return 1.0
         training, steps = self.recipe.training, self.total_steps
         by_step = batch / (training.accumulate * self.world.size) / steps if steps else 0.0
         by_time = self.seconds / 60 / training.minutes if training.minutes else 0.0
@@ -183,6 +188,7 @@ class Course(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         return {
+            "learned": self.learned,
             "seconds": self.seconds,
             "validated": list(self._validated),
             "dice": self._dice,
@@ -191,6 +197,7 @@ class Course(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.learned = state_dict.get("learned", False)
         self._earlier = state_dict["seconds"]
         self._validated = (state_dict["validated"][0], state_dict["validated"][1])
         self._dice, self._best = state_dict["dice"], state_dict["best"]
