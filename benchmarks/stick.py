@@ -94,6 +94,10 @@ class Budget:
 TILT = ("augment.wrist=0.4", "data.tilted=0.5", "validation.tilted=0.57")
 """The measures against the shift."""
 
+ONE_SIZE = ("input.grow_from=1",)
+AS_IT_WAS = (*ONE_SIZE, "training.batch=8")
+"""`small` before its pictures grew, and its batches were of 8."""
+
 WRIST_SHARE = 1 / 3
 """Of the budget, where there are two networks."""
 
@@ -110,9 +114,12 @@ ROWS: dict[str, Rival | Ours] = {
     "small from nothing": Ours("small", ("network.weights=none",)),
     "small": Ours("small"),
     "small, no deep supervision": Ours("small", ("network.deep_supervision=0",)),
-    "small, narrow decoder": Ours("small", ("network.decoder_channels=[128, 64, 32, 32, 16]",)),
-    "small, growing pictures": Ours("small", ("input.grow_from=0.5",)),
-    "small, growing pictures, batches of 4": Ours("small", ("training.batch=4", "input.grow_from=0.5")),
+    "small, one size": Ours("small", ONE_SIZE),
+    "small, one size, batches of 8": Ours("small", AS_IT_WAS),
+    "small, batches of 2": Ours("small", ("training.batch=2",)),
+    "small, narrow decoder": Ours("small", (*AS_IT_WAS, "network.decoder_channels=[128, 64, 32, 32, 16]")),
+    "small at 192 px": Ours("small", ("input.size=192",)),
+    "small at 192 px, one size, batches of 8": Ours("small", (*AS_IT_WAS, "input.size=192")),
     "small, tilt": Ours("small", TILT),
     "auto": Ours("auto"),
     "auto, tilt": Ours("auto", TILT),
