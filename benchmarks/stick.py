@@ -94,14 +94,14 @@ class Budget:
 TILT = ("augment.wrist=0.4", "data.tilted=0.5", "validation.tilted=0.57")
 """The measures against the shift."""
 
-ONE_SIZE = ("input.grow_from=1",)
+ONE_SIZE = ("input.grow_from=null",)
 AS_IT_WAS = (*ONE_SIZE, "training.batch=8")
 """`small` before its pictures grew, and its batches were of 8."""
 
 WRIST_SHARE = 1 / 3
 """Of the budget, where there are two networks."""
 
-ABLATED = (*TILT, "input.size=224", "network.deep_supervision=0")
+ABLATED = (*AS_IT_WAS, *TILT, "input.size=224", "network.deep_supervision=0")
 """What parts are left out of: half the pixels and more than twice the steps, so that a short time tells more."""
 
 SHRUNK = ("network.weights=none", "input.size=128")
@@ -137,8 +137,8 @@ ROWS: dict[str, Rival | Ours] = {
     "ablation: deep supervision": Ours("small", (*ABLATED, "network.deep_supervision=2")),
     "ablation: no bias": Ours("small", (*ABLATED, "network.head_bias=null")),
     "ablation: stride 1": Ours("small", (*ABLATED, "network.stride=1")),
-    "ablation: 160 px": Ours("small", (*TILT, "input.size=160")),
-    "ablation: 320 px": Ours("small", (*TILT, "input.size=320")),
+    "ablation: 160 px": Ours("small", (*AS_IT_WAS, *TILT, "input.size=160")),
+    "ablation: 320 px": Ours("small", (*AS_IT_WAS, *TILT, "input.size=320")),
     "ablation: hand found": Ours("small", (*ABLATED, "input.hand=find", "input.train_sizes=[160, 192, 224]")),
     "ablation: no geometry": Ours(
         "small", (*ABLATED, "augment.rotate=0", "augment.scale=[1, 1]", "augment.shear=0", "augment.translate=0")

@@ -265,7 +265,7 @@ def main() -> None:
             synth(data, 3, 1, size=2048, test_persons=0)
         collection = open_collection(data)
         # The bare passes are of the network alone and of one size, so the loop has no other maps to teach, nor sizes.
-        plain = ["network.deep_supervision=0", "input.grow_from=1"]
+        plain = ["network.deep_supervision=0", "input.grow_from=null"]
         small = load_recipe("small", [*plain, *_short(options.steps), *options.set])
         loop, alone, wait = loop_and_bare(small, collection)
         name = "small: whole loop, bare forward and backward"

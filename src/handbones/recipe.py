@@ -108,22 +108,18 @@ class NetworkSettings(Settings):
         return self
 
 
-def scaled(size: int, factor: float) -> int:
-    """A size times a factor, as the nearest that networks take."""
-    return max(32, 32 * round(size * factor / 32))
-
-
 class InputSettings(Settings):
     """What the network sees of a radiograph."""
 
     size: Size = setting(512, "longest side of the picture that the network sees", "pixels")
     train_sizes: tuple[Size, ...] = setting((), "sizes to draw a training batch's from; empty: always `size`", "pixels")
-    grow_from: float = setting(
-        1.0,
-        "part of their final size that training pictures begin at; 1, and with --init: as large from the start",
-        "share",
-        gt=0,
-        le=1,
+    grow_from: int | None = setting(
+        None,
+        "size that training pictures begin at, to grow to their final one; null, and with --init: final from the start",
+        "pixels",
+        ge=32,
+        le=8192,
+        multiple_of=32,
     )
     grow_until: Share = setting(0.7, "part of the budget after which they have grown", "share")
     hand_length: int | None = setting(
@@ -142,10 +138,14 @@ class InputSettings(Settings):
     mean: float = setting(0.0, "subtracted from the gray values, which run from 0 to 1", "gray", ge=-10, le=10)
     std: float = setting(1.0, "divides the gray values after that", "gray", gt=0, le=10)
 
-    def share_at(self, progress: float) -> float:
-        """Of their final size, what training pictures have when this part of the budget is used up."""
-        grown = min(1.0, progress / self.grow_until) if self.grow_until else 1.0
-        return self.grow_from + grown * (1 - self.grow_from)
+    def grown_at(self, progress: float) -> float:
+        """How much of their way training pictures have grown, 0 to 1, when this part of the budget is used up."""
+        return min(1.0, progress / self.grow_until) if self.grow_until else 1.0
+
+    def size_of(self, final: int, grown: float) -> int:
+        """Size of a training picture that will have the size `final`, as the nearest multiple of 32."""
+        start = min(self.grow_from or final, final)
+        return 32 * round((start + grown * (final - start)) / 32)
 
 
 class AugmentSettings(Settings):
@@ -420,7 +420,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _patches_fit(self) -> Self:
-        smallest = scaled(min(self.input.train_sizes or (self.input.size,)), self.input.grow_from)
+        smallest = self.input.size_of(min(self.input.train_sizes or (self.input.size,)), 0.0)
         if self.patches.size is not None and self.patches.size > smallest:
             raise ValueError(f"patches.size {self.patches.size} is more than the pictures have (input: {smallest})")
         if self.patches.size is not None and self.phantoms.render == "device":
@@ -502,7 +502,7 @@ def inherit(recipe: Recipe, origin: Recipe) -> Recipe:
         tree[part] |= {name: value for name, value in theirs.items() if name not in fields}
     if "train_sizes" not in own["input"]:
         factor = tree["input"]["size"] / origin.input.size
-        tree["input"]["train_sizes"] = [scaled(size, factor) for size in origin.input.train_sizes]
+        tree["input"]["train_sizes"] = [max(32, round(size * factor / 32) * 32) for size in origin.input.train_sizes]
     if "hand" not in own["input"] and parse_recipe(yaml.safe_dump(tree), source=_INHERITED).hand != origin.hand:
         tree["input"]["hand"] = origin.hand  # `auto` means something else where other phantoms are learned from
     return parse_recipe(yaml.safe_dump(tree), source=_INHERITED)

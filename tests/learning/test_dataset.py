@@ -68,15 +68,15 @@ def test_a_batch_has_one_size(drawn: Path) -> None:
 
 
 def test_pictures_grow(drawn: Path) -> None:
-    growing = recipe("input.size=128", "input.grow_from=0.5", "input.grow_until=0.5", "training.batch=2")
-    batches = list(Serials(2, 0, 5, growth=lambda number: growing.input.share_at(number / 4)))
+    growing = recipe("input.size=128", "input.grow_from=64", "input.grow_until=0.5", "training.batch=2")
+    batches = list(Serials(2, 0, 5, growth=lambda number: growing.input.grown_at(number / 4)))
     dataset = TrainingSet(growing, open_collection(drawn).labelled, PictureCache(None))
     sides = [[dataset[wanted]["pictures"].shape[-1] for wanted in batch] for batch in batches]
     assert sides == [[64, 64], [96, 96], [128, 128], [128, 128], [128, 128]]
     various = TrainingSet(
-        recipe("input.train_sizes=[64, 128]", "input.grow_from=0.5"), dataset.cases, PictureCache(None)
+        recipe("input.train_sizes=[32, 64, 128]", "input.grow_from=64"), dataset.cases, PictureCache(None)
     )
-    assert {various[Growing(serial, 0.5)]["masks"].shape for serial in range(16)} == {(32, 32), (64, 64)}
+    assert {various[Growing(serial, 0.5)]["masks"].shape[0] for serial in range(24)} == {32, 64, 96}
 
 
 def test_patches_train_and_sizes_stay(drawn: Path) -> None:

@@ -144,7 +144,7 @@ def test_pictures_grow_unless_a_model_goes_on_learning(
         begin(course, trainer, module, batch, number)
 
     monkeypatch.setattr(Course, "on_train_batch_start", look)
-    growing, collection = tiny("input.grow_from=0.5", "input.grow_until=0.5"), open_collection(drawn)
+    growing, collection = tiny("input.grow_from=32", "input.grow_until=0.5"), open_collection(drawn)
     fit(growing, tmp_path / "fresh", collection)
     assert seen == [32, 64, 64, 64]
     seen.clear()

@@ -18,10 +18,10 @@ On its way to the device it can hold `scenes` instead of some of the pictures, w
 
 
 class Growing(NamedTuple):
-    """A sample whose picture has this share of its final size."""
+    """A sample whose picture has grown so much, 0 to 1, to its final size."""
 
     serial: int
-    share: float
+    grown: float
 
 
 class Serials(Sampler[list[int] | list[Growing]]):
@@ -36,7 +36,7 @@ class Serials(Sampler[list[int] | list[Growing]]):
         world: int = 1,
         growth: Callable[[int], float] | None = None,
     ) -> None:
-        """`growth` tells, when a batch is due, the share of its size by its number; None: pictures do not grow."""
+        """`growth` tells, when a batch is due, how much its pictures have grown; None: they have their final size."""
         self.batch = batch
         self.numbers = (start + rank, stop, world)
         self.growth = growth
@@ -49,8 +49,8 @@ class Serials(Sampler[list[int] | list[Growing]]):
             if self.growth is None:
                 yield serials
             else:
-                share = self.growth(number)
-                yield [Growing(serial, share) for serial in serials]
+                grown = self.growth(number)
+                yield [Growing(serial, grown) for serial in serials]
 
 
 def comes_as_scenes(recipe: Recipe, device: str) -> bool:

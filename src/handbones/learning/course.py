@@ -90,17 +90,17 @@ class Course(Callback):
         by_time = self.seconds / 60 / minutes if minutes else 0.0
         return min(1.0, max(by_time, self.step / steps if steps else 0.0))
 
-    def share_of_size(self, batch: int) -> float:
-        """Of their final size, what pictures of a batch have: by its number, or by the clock where time is limited.
+    def grown(self, batch: int) -> float:
+        """How much pictures of a batch have grown, 0 to 1: by its number, or by the clock where time is limited.
 
-        All of it where a model goes on learning, which knows what bones look like.
+        They have from the start where a model goes on learning, which knows what bones look like.
         """
         if self.learned:
             return 1.0
         training, steps = self.recipe.training, self.total_steps
         by_step = batch / (training.accumulate * self.world.size) / steps if steps else 0.0
         by_time = self.seconds / 60 / training.minutes if training.minutes else 0.0
-        return self.recipe.input.share_at(max(by_step, by_time))
+        return self.recipe.input.grown_at(max(by_step, by_time))
 
     def state(self) -> State:
         """Where the training is now."""

@@ -30,7 +30,7 @@ from handbones.metadata import UNKNOWN, Metadata
 from handbones.phantom.settings import PRESETS, PhantomSettings
 from handbones.raster import Outlines
 from handbones.raster import outlines as outlines_of
-from handbones.recipe import Recipe, scaled
+from handbones.recipe import Recipe
 
 _ORDER, _SIZE, _SAMPLE, _PHANTOM, _PSEUDO, _MIX, _METADATA = range(7)
 """Streams of random numbers of a run."""
@@ -70,9 +70,9 @@ class TrainingSet(Dataset[Any]):
         self._told: dict[int, Metadata] = {}
 
     def __getitem__(self, wanted: int | Growing) -> dict[str, Any]:
-        serial, share = (wanted, 1.0) if isinstance(wanted, int) else wanted
+        serial, grown = (wanted, 1.0) if isinstance(wanted, int) else wanted
         rng = self._rng(_SAMPLE, serial)
-        size = scaled(self._size(serial // self.recipe.training.batch), share)
+        size = self.recipe.input.size_of(self._size(serial // self.recipe.training.batch), grown)
         if rng.random() < self.phantom_share:
             sample, known = self._phantom(rng, serial, size)
             told = known

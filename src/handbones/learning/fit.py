@@ -125,7 +125,7 @@ def _learn(
     earlier = run.steps_done()
     first = earlier * step_batches
     last = course.total_steps * step_batches if course.total_steps else None
-    growth = course.share_of_size if recipe.input.grow_from < 1 else None
+    growth = course.grown if recipe.input.grow_from else None
     serials = Serials(training.batch, first, last, world.rank, world.size, growth)
     loader = training_loader(samples, serials, workers, on_gpu=device == "cuda", world=world)
     memory = plain_memory_errors(recipe, lambda: course.validating, workers)
