@@ -173,7 +173,8 @@ def test_a_signal_to_the_whole_process_group_ends_a_training_in_good_order(drawn
 
 @pytest.mark.usefixtures("no_export")
 def test_accumulated_batches_resume_to_the_same_weights(drawn: Path, tmp_path: Path) -> None:
-    recipe = tiny("training.batch=1", "training.accumulate=2", "training.steps=3", "validation.steps=1")
+    growing = "input.size=96", "input.grow_from=64"
+    recipe = tiny("training.batch=1", "training.accumulate=2", "training.steps=3", "validation.steps=1", *growing)
     fit(recipe, tmp_path / "a", open_collection(drawn))
     fit(recipe, tmp_path / "b", open_collection(drawn), watch=Interrupter())
     fit(recipe, tmp_path / "b", open_collection(drawn), resume=True)
