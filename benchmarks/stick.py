@@ -20,10 +20,11 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from measuring import machine
@@ -114,18 +115,19 @@ ROWS: dict[str, Rival | Ours] = {
     "small from nothing": Ours("small", ("network.weights=none",)),
     "small": Ours("small"),
     "small, no deep supervision": Ours("small", ("network.deep_supervision=0",)),
-    "small, one size": Ours("small", ONE_SIZE),
-    "small, one size, batches of 8": Ours("small", AS_IT_WAS),
-    "small, batches of 2": Ours("small", ("training.batch=2",)),
-    "small, narrow decoder": Ours("small", (*AS_IT_WAS, "network.decoder_channels=[128, 64, 32, 32, 16]")),
-    "small at 192 px": Ours("small", ("input.size=192",)),
-    "small at 192 px, one size, batches of 8": Ours("small", (*AS_IT_WAS, "input.size=192")),
     "small, tilt": Ours("small", TILT),
     "auto": Ours("auto"),
     "auto, tilt": Ours("auto", TILT),
     "small, wrist": Ours("small", wrist=()),
     "small, tilt, wrist": Ours("small", TILT, wrist=TILT[1:]),
     "packaged model, tilt": Ours("finetune", TILT, init=True),
+    # What growing pictures and small batches bring.
+    "small: one size": Ours("small", ONE_SIZE),
+    "small: batches of 8": Ours("small", ("training.batch=8",)),
+    "small: one size, batches of 8": Ours("small", AS_IT_WAS),
+    "small: narrow decoder": Ours("small", (*AS_IT_WAS, "network.decoder_channels=[128, 64, 32, 32, 16]")),
+    "small: 192 px": Ours("small", ("input.size=192", "input.grow_from=96")),
+    "small: 192 px, one size, batches of 8": Ours("small", (*AS_IT_WAS, "input.size=192")),
     # The recipes for GPUs from nothing, at an eighth of their size.
     "shrunk: balanced": Ours("balanced", SHRUNK),
     "shrunk: deeplab": Ours("deeplab", SHRUNK),
@@ -268,12 +270,22 @@ def summarise(evaluation: Evaluation) -> dict:
     }
 
 
-def run(stick: Collection, names: list[str], seeds: list[int], budget: Budget, runs: Path, path: Path) -> None:
-    """Train and score what is not in the JSON yet, which is written after each row."""
-    facts = {"stick": digest(stick), budget.unit: budget.amount}
+def run(
+    stick: Collection,
+    names: list[str],
+    seeds: list[int],
+    budget: Budget,
+    runs: Path,
+    path: Path,
+    changed: Sequence[str] = (),
+) -> None:
+    """Train and score what is not in the JSON yet, which is written after each row; ours with `changed` fields."""
+    facts: dict[str, Any] = {"stick": digest(stick), budget.unit: budget.amount}
+    if changed:
+        facts["changed"] = list(changed)
     known = json.loads(path.read_text()) if path.exists() else {**facts, "rows": {}}
     if {name: fact for name, fact in known.items() if name != "rows"} != facts:
-        raise SystemExit(f"{path}: of another stick or budget ({known['stick']}, {_spent(known)})")
+        raise SystemExit(f"{path}: of another stick, budget or --set ({known['stick']}, {_spent(known)})")
     for seed in seeds:
         for name in names:
             key = f"{name} #{seed}"
@@ -281,7 +293,10 @@ def run(stick: Collection, names: list[str], seeds: list[int], budget: Budget, r
                 continue
             print(key, flush=True)
             folder = runs / re.sub(r"\W+", "-", key)
-            known["rows"][key] = summarise(contest(ROWS[name], stick, folder, budget, seed)) | {"machine": machine()}
+            row = ROWS[name]
+            if isinstance(row, Ours):
+                row = replace(row, settings=(*row.settings, *changed))
+            known["rows"][key] = summarise(contest(row, stick, folder, budget, seed)) | {"machine": machine()}
             write_text(path, json.dumps(known, indent=1) + "\n")
             print(f"    Dice {known['rows'][key]['dice']:.4f}", flush=True)
 
@@ -334,6 +349,7 @@ def main() -> None:
     budgets.add_argument("--minutes", type=float, default=45.0, help="for each, by the clock")
     budgets.add_argument("--steps", type=int, help="for each, instead of time")
     running.add_argument("--rows", nargs="+", help="names or patterns; all whose names have no colon unless given")
+    running.add_argument("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="change fields of our recipes")
     running.add_argument("--seeds", type=int, nargs="+", default=[21])
     running.add_argument("--runs", type=Path, default=Path("runs/stick"), help="where the trainings are kept")
     running.add_argument("--json", type=Path, default=Path("runs/stick.json"))
@@ -349,7 +365,7 @@ def main() -> None:
         if not names:
             raise SystemExit(f"--rows: there are {', '.join(ROWS)}")
         budget = Budget("steps", options.steps) if options.steps else Budget("minutes", options.minutes)
-        run(open_collection(options.folder), names, options.seeds, budget, options.runs, options.json)
+        run(open_collection(options.folder), names, options.seeds, budget, options.runs, options.json, options.set)
     table(json.loads(options.json.read_text()))
 
 
