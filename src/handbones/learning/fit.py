@@ -90,7 +90,7 @@ def fit(
     network = build_network(recipe, pretrained=bundle is None and not resume)
     if bundle is not None:
         start_from(network, bundle)
-    watch.said(_summary(recipe, run.split, count_parameters(network)))
+    watch.said(_summary(recipe, run.split, count_parameters(network), grows=bundle is None and not resume))
     gc.collect()  # the workers inherit nothing of an earlier training: its loader complains if it dies in one of them
     with _quiet():
         return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None)
@@ -178,7 +178,7 @@ def precision_here(wanted: str) -> str:
     return "32-true" if wanted == "32" else f"{wanted}-mixed"
 
 
-def _summary(recipe: Recipe, split: Split, parameters: int) -> str:
+def _summary(recipe: Recipe, split: Split, parameters: int, *, grows: bool) -> str:
     network = f"{recipe.network.decoder} on {recipe.network.encoder} ({parameters / 1e6:.1f} M parameters)"
     sources = []
     if split.train:
@@ -188,7 +188,10 @@ def _summary(recipe: Recipe, split: Split, parameters: int) -> str:
         sources.append(f"{len(split.pseudo)} with pseudo-labels")
     if recipe.phantoms.profile:
         sources.append(f"phantoms ({recipe.phantoms.profile})")
-    return f"{network} at {recipe.input.size} px learns from {' and '.join(sources)}"
+    size = recipe.input.size
+    start = recipe.input.size_of(size, 0.0) if grows else size
+    sizes = f"{start} to {size}" if start < size else f"{size}"
+    return f"{network} at {sizes} px learns from {' and '.join(sources)}"
 
 
 @contextmanager
