@@ -113,13 +113,10 @@ class InputSettings(Settings):
 
     size: Size = setting(512, "longest side of the picture that the network sees", "pixels")
     train_sizes: tuple[Size, ...] = setting((), "sizes to draw a training batch's from; empty: always `size`", "pixels")
-    grow_from: int | None = setting(
+    grow_from: Size | None = setting(
         None,
         "size that training pictures begin at, to grow to their final one; null, and with --init: final from the start",
         "pixels",
-        ge=32,
-        le=8192,
-        multiple_of=32,
     )
     grow_until: Share = setting(0.7, "part of the budget after which they have grown", "share")
     hand_length: int | None = setting(
@@ -197,9 +194,7 @@ class AugmentSettings(Settings):
 class PatchSettings(Settings):
     """Training on square parts of the radiographs, as large as prediction sees them; validation is always whole."""
 
-    size: int | None = setting(
-        None, "side of the patches; null: whole pictures", "pixels", ge=32, le=8192, multiple_of=32
-    )
+    size: Size | None = setting(None, "side of the patches; null: whole pictures", "pixels")
     centred: Share = setting(0.5, "part of the patches that have a bone in the middle; the rest lie anywhere", "share")
     bones: tuple[str, ...] = setting(("carpals",), "which bones: labels, or groups (fingers, carpals, forearm)")
 

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 from annotated_types import MultipleOf
@@ -84,7 +84,9 @@ def parse_range(text: str) -> Range:
 
 def _step(field: str) -> int:
     """What whole values of a field are multiples of."""
-    bounds = _field(field).metadata
+    found = _field(field)
+    inner = [note for kind in get_args(found.annotation) for note in getattr(kind, "__metadata__", ())]  # of X | None
+    bounds = [*found.metadata, *(bound for note in inner if isinstance(note, FieldInfo) for bound in note.metadata)]
     return next((int(str(bound.multiple_of)) for bound in bounds if isinstance(bound, MultipleOf)), 1)
 
 
