@@ -121,12 +121,13 @@ ROWS: dict[str, Rival | Ours] = {
     "small, wrist": Ours("small", wrist=()),
     "small, tilt, wrist": Ours("small", TILT, wrist=TILT[1:]),
     "packaged model, tilt": Ours("finetune", TILT, init=True),
-    # What growing pictures and small batches bring.
-    "small: one size": Ours("small", ONE_SIZE),
+    # What small batches and growing pictures bring.
+    "small: batches of 4": Ours("small", ("training.batch=4",)),
     "small: batches of 8": Ours("small", ("training.batch=8",)),
+    "small: one size, batches of 4": Ours("small", (*ONE_SIZE, "training.batch=4")),
     "small: one size, batches of 8": Ours("small", AS_IT_WAS),
     "small: narrow decoder": Ours("small", (*AS_IT_WAS, "network.decoder_channels=[128, 64, 32, 32, 16]")),
-    "small: 192 px": Ours("small", ("input.size=192", "input.grow_from=96")),
+    "small: 192 px, batches of 4": Ours("small", ("input.size=192", "input.grow_from=96", "training.batch=4")),
     "small: 192 px, one size, batches of 8": Ours("small", (*AS_IT_WAS, "input.size=192")),
     # The recipes for GPUs from nothing, at an eighth of their size.
     "shrunk: balanced": Ours("balanced", SHRUNK),

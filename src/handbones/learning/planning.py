@@ -18,7 +18,7 @@ _FEWEST = 5000
 """A size is worth its price if every case is seen `_PASSES` times, and so many samples in all."""
 _OVERHEAD = 0.8
 """Share of the time that is left for training beside validation and the end."""
-_BATCHES = (4, 8, 16, 32)
+_BATCHES = (2, 4, 8, 16, 32)
 _AS_FAST = 0.95
 """Share of the speed of a larger batch that a smaller one must have to be preferred."""
 _TYPES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
