@@ -115,7 +115,8 @@ class InputSettings(Settings):
     train_sizes: tuple[Size, ...] = setting((), "sizes to draw a training batch's from; empty: always `size`", "pixels")
     grow_from: Size | None = setting(
         None,
-        "size that training pictures begin at, to grow to their final one; null, and with --init: final from the start",
+        "size that training pictures begin at, to grow to their final one; null: final from the start, as with --init, "
+        "but for the wrist",
         "pixels",
     )
     grow_until: Share = setting(0.7, "part of the budget after which they have grown", "share")
@@ -430,6 +431,13 @@ class Recipe(Settings):
         if self.input.hand != "auto":
             return self.input.hand
         return "find" if self.phantoms.profile == "wild" else "whole"
+
+    def grows(self, *, learned: bool) -> bool:
+        """Whether training pictures grow; not where a model, `learned`, goes on with what it knows at their final size.
+
+        A look at the wrist goes on from a model that knows wrists as small as in whole hands.
+        """
+        return self.input.grow_from is not None and (self.hand == "wrist" or not learned)
 
     def to_yaml(self) -> str:
         """The recipe as YAML, every field written out; `parse_recipe` reads it back."""

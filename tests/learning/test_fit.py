@@ -133,7 +133,7 @@ def test_the_network_and_what_an_older_run_saved_are_laid_out_channels_last() ->
 
 
 @pytest.mark.usefixtures("no_export")
-def test_pictures_grow_unless_a_model_goes_on_learning(
+def test_pictures_grow_unless_a_model_goes_on_with_what_it_knows(
     run: tuple[Path, Outcome], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
@@ -144,13 +144,17 @@ def test_pictures_grow_unless_a_model_goes_on_learning(
         begin(course, trainer, module, batch, number)
 
     monkeypatch.setattr(Course, "on_train_batch_start", look)
-    growing, collection = tiny("input.grow_from=32", "input.grow_until=0.5"), open_collection(drawn)
+    growth, collection = ("input.grow_from=32", "input.grow_until=0.5"), open_collection(drawn)
+    growing = tiny(*growth)
     fit(growing, tmp_path / "fresh", collection)
     assert seen == [32, 64, 64, 64]
     seen.clear()
     fit(growing, tmp_path / "finer", collection, init=run[0], watch=Interrupter())
     fit(growing, tmp_path / "finer", collection, resume=True)
     assert seen == [64] * 4
+    seen.clear()
+    fit(tiny("input.hand=wrist", *growth), tmp_path / "wrist", collection, init=run[0])
+    assert seen == [32, 64, 64, 64]  # the model knows wrists as small as they are in whole hands
 
 
 @pytest.mark.slow

@@ -91,11 +91,8 @@ class Course(Callback):
         return min(1.0, max(by_time, self.step / steps if steps else 0.0))
 
     def grown(self, batch: int) -> float:
-        """How much pictures of a batch have grown, 0 to 1: by its number, or by the clock where time is limited.
-
-        They have from the start where a model goes on learning, which knows what bones look like.
-        """
-        if self.learned:
+        """How much pictures of a batch have grown, 0 to 1: by its number, or by the clock where time is limited."""
+        if not self.recipe.grows(learned=self.learned):
             return 1.0
         training, steps = self.recipe.training, self.total_steps
         by_step = batch / (training.accumulate * self.world.size) / steps if steps else 0.0

@@ -90,7 +90,8 @@ def fit(
     network = build_network(recipe, pretrained=bundle is None and not resume)
     if bundle is not None:
         start_from(network, bundle)
-    watch.said(_summary(recipe, run.split, count_parameters(network), grows=bundle is None and not resume))
+    grows = recipe.grows(learned=bundle is not None or resume)
+    watch.said(_summary(recipe, run.split, count_parameters(network), grows=grows))
     gc.collect()  # the workers inherit nothing of an earlier training: its loader complains if it dies in one of them
     with _quiet():
         return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None)
