@@ -432,12 +432,13 @@ class Recipe(Settings):
             return self.input.hand
         return "find" if self.phantoms.profile == "wild" else "whole"
 
-    def grows(self, *, learned: bool) -> bool:
-        """Whether training pictures grow; not where a model, `learned`, goes on with what it knows at their final size.
+    def grows(self, origin: "Recipe | None") -> bool:
+        """Whether training pictures grow; not where the model of `origin` goes on with what it knows at their size.
 
-        A look at the wrist goes on from a model that knows wrists as small as in whole hands.
+        A look at the wrist does grow that goes on from whole hands, in which wrists are smaller.
         """
-        return self.input.grow_from is not None and (self.hand == "wrist" or not learned)
+        known = origin is not None and not (self.hand == "wrist" and origin.hand != "wrist")
+        return self.input.grow_from is not None and not known
 
     def to_yaml(self) -> str:
         """The recipe as YAML, every field written out; `parse_recipe` reads it back."""

@@ -153,8 +153,13 @@ def test_pictures_grow_unless_a_model_goes_on_with_what_it_knows(
     fit(growing, tmp_path / "finer", collection, resume=True)
     assert seen == [64] * 4
     seen.clear()
-    fit(tiny("input.hand=wrist", *growth), tmp_path / "wrist", collection, init=run[0])
+    wrist = tiny("input.hand=wrist", *growth)
+    first = fit(wrist, tmp_path / "wrist", collection, init=run[0], watch=Interrupter())
+    fit(wrist, tmp_path / "wrist", collection, resume=True)
     assert seen == [32, 64, 64, 64]  # the model knows wrists as small as they are in whole hands
+    seen.clear()
+    fit(wrist, tmp_path / "more", collection, init=first.bundle)
+    assert seen == [64] * 4
 
 
 @pytest.mark.slow

@@ -38,11 +38,12 @@ class Course(Callback):
         by_tilt: ByTilt | None = None,
         *,
         learned: bool = False,
+        grows: bool = False,
     ) -> None:
         """`pass_steps` make a pass over the cases (0: there are none); `examiner` gives the validation pictures.
 
         `by_tilt`: how these are weighed, if not all alike. `learned`: the network starts as a model, which what is
-        learned has to surpass to be kept.
+        learned has to surpass to be kept. `grows`: its pictures do. A resume takes both from the checkpoint.
         """
         self.recipe = recipe
         self.run = run
@@ -51,6 +52,7 @@ class Course(Callback):
         self.watch = watch
         self.world = world or World()
         self.learned = learned
+        self.grows = grows
         self.by_tilt = by_tilt
         self.stop_asked = False
         """Somebody wants this process to stop; `interrupted` once all have agreed."""
@@ -92,7 +94,7 @@ class Course(Callback):
 
     def grown(self, batch: int) -> float:
         """How much pictures of a batch have grown, 0 to 1: by its number, or by the clock where time is limited."""
-        if not self.recipe.grows(learned=self.learned):
+        if not self.grows:
             return 1.0
         training, steps = self.recipe.training, self.total_steps
         by_step = batch / (training.accumulate * self.world.size) / steps if steps else 0.0
@@ -186,6 +188,7 @@ class Course(Callback):
     def state_dict(self) -> dict[str, Any]:
         return {
             "learned": self.learned,
+            "grows": self.grows,
             "seconds": self.seconds,
             "validated": list(self._validated),
             "dice": self._dice,
@@ -195,6 +198,7 @@ class Course(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.learned = state_dict.get("learned", False)
+        self.grows = state_dict.get("grows", not self.learned)
         self._earlier = state_dict["seconds"]
         self._validated = (state_dict["validated"][0], state_dict["validated"][1])
         self._dice, self._best = state_dict["dice"], state_dict["best"]

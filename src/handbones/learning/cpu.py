@@ -1,9 +1,9 @@
 """What makes training on a processor bearable, where torch's defaults are slow.
 
 Measured on two cores with AVX-512, EfficientNet-Lite0 U-Net at 384 pixels, batch 8, in core-seconds for a step: 3.8 as
-it comes, 3.5 with `keep_memory`, 2.5 with `DepthwiseConv2d` as well. With AVX2 alone,
-at 320 pixels and half the resolution, two cores take 3.7 seconds with `DenseConv2d` instead of 4.1
-(`benchmarks/training.py --set training.batch=8`).
+it comes, 3.5 with `keep_memory`, 2.5 with `DepthwiseConv2d` as well. With AVX2 alone, at 320 pixels and half the
+resolution, two cores take 3.7 seconds with `DenseConv2d` instead of 4.1 (`benchmarks/training.py --set
+training.batch=8`).
 """
 
 import ctypes

@@ -90,17 +90,17 @@ def fit(
     network = build_network(recipe, pretrained=bundle is None and not resume)
     if bundle is not None:
         start_from(network, bundle)
-    grows = recipe.grows(learned=bundle is not None or resume)
+    grows = not resume and recipe.grows(bundle.recipe if bundle is not None else None)
     watch.said(_summary(recipe, run.split, count_parameters(network), grows=grows))
     gc.collect()  # the workers inherit nothing of an earlier training: its loader complains if it dies in one of them
     with _quiet():
-        return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None)
+        return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None, grows=grows)
 
 
 def _learn(
-    network: Network, recipe: Recipe, run: Run, world: World, watch: Watch, *, resume: bool, learned: bool
+    network: Network, recipe: Recipe, run: Run, world: World, watch: Watch, *, resume: bool, learned: bool, grows: bool
 ) -> Outcome:
-    """Train a network that is built; `learned` if it already knows bones."""
+    """Train a network that is built; `learned` if it already knows bones. What is resumed knows both by itself."""
     training, split = recipe.training, run.split
     cache = _cache(recipe, run)
     workers = worker_count(training.workers, world.size // world.nodes)
@@ -112,7 +112,7 @@ def _learn(
         raise UsageError("phantoms have no epochs: set validation.steps or validation.minutes")
     examiner = validation_loader(ValidationSet(recipe, split.valid, cache), min(workers, 4), world)
     by_tilt = ByTilt.of(recipe, split.valid)
-    course = Course(recipe, run, samples.pass_steps, examiner, watch, world, by_tilt, learned=learned)
+    course = Course(recipe, run, samples.pass_steps, examiner, watch, world, by_tilt, learned=learned, grows=grows)
     stopping = Stopping(course, watch)
     trainer = _trainer(recipe, run.folder, course, stopping)
     device = trainer.strategy.root_device.type
