@@ -1,5 +1,6 @@
 """Collections: every layout is found, everything wrong is told with the name of the file."""
 
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -257,6 +258,23 @@ def test_a_dicom_needs_no_suffix(tmp_path: Path) -> None:
     (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "README").write_text("no picture")
     assert [problem.path.name for problem in open_collection(tmp_path, strict=False).problems] == ["IM0001"]
+
+
+def test_a_disc_s_directory_is_no_radiograph(tmp_path: Path) -> None:
+    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    picture(tmp_path / "x.png")
+    assert [case.name for case in open_collection(tmp_path).cases] == ["x.png"]
+
+
+def test_a_name_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
+    picture(tmp_path / "x.png")
+    try:
+        shutil.copy(tmp_path / "x.png", os.fsencode(tmp_path / "y") + b"\xbc\xd5.png")
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    with pytest.raises(UserError, match=r"its name is not UTF-8: rename it \(--skip-bad leaves it out\)"):
+        open_collection(tmp_path)
+    assert [case.name for case in open_collection(tmp_path, strict=False).cases] == ["x.png"]
 
 
 def test_a_dicom_may_be_called_by_its_uid(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The competition's table of people: its junk is read through, and ours is read by everybody."""
 
+import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,12 @@ def test_people_are_told_apart_by_the_whole_of_their_ids(tmp_path: Path) -> None
     assert assign({"7": young}, ["patient-7"]) == {"patient-7": young}
     assert assign({"patient-7": young}, ["007"]) == {"007": young}
     assert assign({"7": young}, ["A7", "B7"]) == {} == assign({"A7": young, "B7": old}, ["7"])
+
+
+def test_a_sheet_that_tells_a_wrong_size_is_read_whole(tmp_path: Path) -> None:
+    whole = table(tmp_path / "whole.xlsx", COLUMNS, (1, 31, "F", 55.5, 162, None), (2, 42, "M", 70, 171, "네일있음"))
+    path = tmp_path / "meta_data.xlsx"
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, re.sub(rb'<dimension ref="[^"]+"', b'<dimension ref="A1"', old.read(name)))
+    assert read_metadata(path) == read_metadata(whole) and len(read_metadata(path)) == 2

@@ -1,5 +1,6 @@
 """Every kind of picture file comes in as the same gray pixels, and what is no picture is one line."""
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,18 @@ def test_palette_one_bit_and_gray_alpha_png(tmp_path: Path) -> None:
         np.testing.assert_array_equal(load_radiograph(tmp_path / name).pixels, GRAY)
     image.fromarray(GRAY > 99).save(tmp_path / "bits.png")
     np.testing.assert_array_equal(load_radiograph(tmp_path / "bits.png").pixels, (GRAY > 99) * 255)
+
+
+def test_a_png_is_as_large_as_its_head_says(tmp_path: Path) -> None:
+    """An orientation, which hardly any program heeds there, turns it nowhere."""
+    content = saved(tmp_path / "plain.png", GRAY).read_bytes()
+    turned = b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+    chunk = b"eXIf" + turned
+    chunk = len(turned).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4)
+    path = tmp_path / "a.png"
+    path.write_bytes(content[:33] + chunk + content[33:])
+    assert picture_size(path) == GRAY.shape
+    np.testing.assert_array_equal(load_radiograph(path).pixels, GRAY)
 
 
 def test_lossy_pictures_and_a_single_pixel(tmp_path: Path) -> None:
@@ -106,6 +119,26 @@ def test_dicom_rescaling_is_applied(tmp_path: Path) -> None:
 
 def test_dicom_of_a_detector_that_counts_from_far_above_zero(tmp_path: Path) -> None:
     path = dicom(tmp_path / "a.dcm", GRAY.astype(np.uint16) + 30000)
+    np.testing.assert_array_equal(load_radiograph(path).pixels, GRAY - GRAY.min())
+
+
+def test_dicom_of_signed_values_far_apart(tmp_path: Path) -> None:
+    ramp = np.linspace(-20000, 20000, GRAY.size).reshape(GRAY.shape).astype(np.int16)
+    np.testing.assert_array_equal(load_radiograph(dicom(tmp_path / "a.dcm", ramp)).pixels, ramp.astype(int) + 20000)
+    turned = load_radiograph(dicom(tmp_path / "b.dcm", ramp, "MONOCHROME1"))
+    np.testing.assert_array_equal(turned.pixels, 20000 - ramp.astype(int))
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_dicom_without_a_head_is_read(tmp_path: Path, implicit: bool) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    dataset = pydicom.dcmread(dicom(tmp_path / "whole.dcm", GRAY))
+    del dataset.file_meta
+    dataset.preamble = None
+    path = tmp_path / "a.dcm"
+    dataset.save_as(path, implicit_vr=implicit, little_endian=True, enforce_file_format=False)
+    assert path.read_bytes()[128:132] != b"DICM"
+    assert picture_size(path) == GRAY.shape
     np.testing.assert_array_equal(load_radiograph(path).pixels, GRAY - GRAY.min())
 
 

@@ -1,6 +1,7 @@
 """The command line: one table of verbs, and one place where errors become a line and an exit code."""
 
 import errno
+import io
 import os
 import re
 import sys
@@ -55,6 +56,8 @@ def build_app(wanted: str = "") -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line and leave with its exit code: 0, 1 (work failed), 2 (wrong request) or 130 (Ctrl-C)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names of files that it cannot show
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

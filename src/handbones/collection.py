@@ -50,6 +50,8 @@ _DRAWN = frozenset({"overlays", "indexed", "masks"})
 """Folders of pictures there, which are no radiographs."""
 SHOWN = "-bones"
 """What `handbones show` adds to the name of a picture for the drawing that it writes."""
+_DIRECTORY = "DICOMDIR"
+"""What lies on every disc of DICOM files, and looks like one."""
 _MOST_LINES = 20
 
 
@@ -107,6 +109,8 @@ class Collection:
     problems: list[Problem]
     left_out: list[Case] = field(default_factory=list)
     """Cases that are not among the others since they have a problem."""
+    table: Path | None = None
+    """The table of people, where there is one that can be read."""
 
     @property
     def labelled(self) -> list[Case]:
@@ -158,13 +162,16 @@ def open_collection(
     with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
         list(pool.map(lambda pair: _check(pair, deep), pairs))
     _check_names(pairs)
-    people, problems = _people(root)
+    table = _table_beside(root)
+    people, problems = _people(table)
+    table = None if problems else table
     problems += [problem for pair in pairs for problem in pair.problems]
     if strict and problems:
         raise UserError(_in_one_message(root, problems))
     good, bad = ([pair for pair in pairs if pair.image and bool(pair.problems) is wrong] for wrong in (False, True))
     known = assign(people, {pair.person for pair in pairs})
-    return Collection(root, [_case(pair, known) for pair in good], problems, [_case(pair, known) for pair in bad])
+    cases, left_out = ([_case(pair, known) for pair in pairs] for pairs in (good, bad))
+    return Collection(root, cases, problems, left_out, table)
 
 
 def side_of(case: Case) -> Side | None:
@@ -269,7 +276,7 @@ def _files(folder: Path, *, pictures: bool) -> dict[tuple[str, str], list[Path]]
 
 def _is_radiograph(path: Path, beside: set[str]) -> bool:
     """By its name, or as a DICOM file without an ending; not a drawing of one of those that are called so beside it."""
-    if path.stem.endswith(SHOWN) and path.stem.removesuffix(SHOWN) in beside:
+    if path.name == _DIRECTORY or (path.stem.endswith(SHOWN) and path.stem.removesuffix(SHOWN) in beside):
         return False
     return path.suffix.lower() in PICTURE_SUFFIXES or (stem_of(path) == path.name and is_dicom(path))
 
@@ -286,6 +293,9 @@ def _raise(error: OSError) -> None:
 def _check(pair: _Pair, deep: bool) -> None:
     """Look into the files of a pair and note what is wrong."""
     size = None
+    for path in (pair.image, pair.labels):
+        if path and not _is_text(path):
+            pair.problems.append(Problem(path, "its name is not UTF-8: rename it"))
     if pair.image:
         try:
             radiograph = load_radiograph(pair.image) if deep else None
@@ -295,6 +305,15 @@ def _check(pair: _Pair, deep: bool) -> None:
     if pair.labels:
         _, faults = read_labels(pair.labels, size)
         pair.problems += [Problem(pair.labels, fault) for fault in faults]
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a name can be written into files; Linux takes any bytes for one, such as those of an old archive."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_names(pairs: list[_Pair]) -> None:
@@ -307,19 +326,17 @@ def _check_names(pairs: list[_Pair]) -> None:
                 pair.problems.append(Problem(pair.image, f"has the same name as {first}: rename or remove one"))
 
 
-def _people(root: Path) -> tuple[dict[str, Metadata], list[Problem]]:
-    """The metadata beside the pictures or, for a part of the competition's folder, one level up."""
-    path = metadata_file(root)
-    if path is None:
+def _people(table: Path | None) -> tuple[dict[str, Metadata], list[Problem]]:
+    if table is None:
         return {}, []
     try:
-        return read_metadata(path), []
+        return read_metadata(table), []
     except UserError as error:
-        return {}, [Problem(path, str(error).removeprefix(f"{path}: "))]
+        return {}, [Problem(table, str(error).removeprefix(f"{table}: "))]
 
 
-def metadata_file(root: Path) -> Path | None:
-    """The table of people of a collection, if it has one."""
+def _table_beside(root: Path) -> Path | None:
+    """The table of people beside the pictures or, for a part of the competition's folder, one level up."""
     folders = (root, root.absolute().parent) if (root / "DCM").is_dir() else (root,)
     return next((folder / METADATA_FILE for folder in folders if (folder / METADATA_FILE).is_file()), None)
 
@@ -332,7 +349,7 @@ def _case(pair: _Pair, known: dict[str, Metadata]) -> Case:
 
 def _in_one_message(root: Path, problems: list[Problem]) -> str:
     if len(problems) == 1:
-        return str(problems[0])
+        return f"{problems[0]}" + (" (--skip-bad leaves it out)" if root.is_dir() else "")
     lines = [str(problem) for problem in problems[:_MOST_LINES]]
     if len(problems) > _MOST_LINES:
         lines.append(f"... and {len(problems) - _MOST_LINES} more")

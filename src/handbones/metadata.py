@@ -158,7 +158,9 @@ def _table(path: str | os.PathLike[str]) -> tuple[dict[str, int], list[tuple[Any
 
     try:
         workbook = load_workbook(io.BytesIO(Path(path).read_bytes()), read_only=True, data_only=True)
-        rows = list(workbook.worksheets[0].iter_rows(values_only=True))
+        sheet = workbook.worksheets[0]
+        sheet.reset_dimensions()  # some programs write a wrong size, and a reader that believes it sees one cell
+        rows = list(sheet.iter_rows(values_only=True))
     except OSError as error:
         raise explain(error, path, "read") from error
     except Exception as error:  # openpyxl raises many kinds for broken files
@@ -166,7 +168,8 @@ def _table(path: str | os.PathLike[str]) -> tuple[dict[str, int], list[tuple[Any
     header = next((i for i, row in enumerate(rows) if "id" in map(_name, row)), None)
     if header is None:
         raise UserError(f"{path}: no column 'ID': the columns must be {', '.join(COLUMNS)}")
-    columns = _columns([_name(cell) for cell in rows[header]])
+    width = max(len(row) for row in rows)  # the remark has no name, and its column ends above the first one
+    columns = _columns([_name(cell) for cell in rows[header] + (None,) * (width - len(rows[header]))])
     return columns, rows[header + 1 :]
 
 

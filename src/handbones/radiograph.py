@@ -28,6 +28,12 @@ _JPEG_HEAD, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 _CUT_SHORT = "the picture is cut short: copy it again"
 _PHOTOMETRIC = 262
 """The tag of a TIFF that tells which end of its values is white."""
+_SYNTAXES: dict[tuple[bool | None, bool | None], str] = {
+    (True, True): "1.2.840.10008.1.2",
+    (False, True): "1.2.840.10008.1.2.1",
+    (False, False): "1.2.840.10008.1.2.2",
+}
+"""The transfer syntax of uncompressed DICOM, by whether it is implicit and little endian."""
 _TAIL_BYTES = 1024
 """Within which the end mark nearly always is; some programs write a few bytes after it, phones whole films."""
 _LARGE_BYTES = 2**18
@@ -94,8 +100,11 @@ def load_radiograph(path: str | os.PathLike[str], content: bytes | None = None) 
         gray = decode_equal_channels(content)
         if gray is not None:
             return Radiograph(gray, None, path)
+    how = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+    if content.startswith(_PNG_HEAD):
+        how |= cv2.IMREAD_IGNORE_ORIENTATION  # as its header and the quicker way above have it
     try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), how)
     except cv2.error as error:
         raise UserError(f"{path}: cannot be decoded: {error.err}") from error
     if pixels is None:
@@ -204,12 +213,15 @@ def _is_dicom(path: Path, head: bytes) -> bool:
 def _read_dicom(path: Path, content: bytes | None = None) -> Any:
     """The dataset of a file's content, or of all but its pixels where only its path is given."""
     from pydicom import dcmread  # noqa: PLC0415 slow to import
+    from pydicom.uid import UID  # noqa: PLC0415
 
     try:
         source = path if content is None else BytesIO(content)
         dataset = dcmread(source, force=True, stop_before_pixels=content is None)
         if "Rows" not in dataset or "Columns" not in dataset:
             raise ValueError("it holds no picture")
+        if "TransferSyntaxUID" not in dataset.file_meta:  # pixels are not read without, and are never compressed then
+            dataset.file_meta.TransferSyntaxUID = UID(_SYNTAXES[dataset.original_encoding])
     except Exception as error:  # pydicom raises many kinds for broken files
         raise UserError(f"{path}: cannot be read as DICOM: {error}") from error
     return dataset
@@ -238,6 +250,8 @@ def _load_dicom(path: Path, content: bytes) -> Radiograph:
     if padded.shape == values.shape and padded.any() and not padded.all():
         seen = values[~padded]
         values = np.where(padded, seen.max() if dark_bones else seen.min(), values)
+    if values.dtype.kind == "i":
+        values = values.astype(np.int64)  # int16 holds no difference of 40,000
     # Where a detector begins to count says nothing; from there on all gray would be lost in the little that differs.
     values = values.max() - values if dark_bones else values - values.min()
     return Radiograph(_unsigned(values), _spacing(dataset), path)

@@ -11,6 +11,7 @@ import pytest
 
 from drawn import write_collection
 from handbones.cli import run
+from handbones.collection import open_collection
 from handbones.commands.surveying import look_at
 from handbones.inference.submission import SubmissionWriter
 
@@ -132,6 +133,21 @@ def test_bad_pictures_of_the_test_part_are_named_and_those_of_training_do_not_ma
     assert "every picture has problems" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_labels_are_not_written_over(
+    bundle: Path, drawn: Path, tmp_path: Path, labelled: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = open_collection(drawn).labelled[0]
+    assert case.labels is not None
+    for folder, path in (("images", case.image), ("labels", case.labels))[: 1 + labelled]:
+        (tmp_path / folder).mkdir()
+        shutil.copy(path, tmp_path / folder)
+    assert run(["predict", str(tmp_path), "--bundle", str(bundle), "--out", str(tmp_path)]) == 1
+    assert "would take the place of labels" in capsys.readouterr().err
+    assert labelled == (tmp_path / "labels").exists() and not (tmp_path / "made_with.json").exists()
+    assert not labelled or (tmp_path / "labels" / case.labels.name).read_bytes() == case.labels.read_bytes()
+
+
 def test_others_say_what_they_leave_out(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, out = write_collection(tmp_path / "data"), ["--out", str(tmp_path / "out"), "--skip-bad"]
     for path in sorted(root.rglob("*.json"))[:4]:
@@ -159,6 +175,7 @@ def test_others_say_what_they_leave_out(bundle: Path, tmp_path: Path, capsys: py
         (["predict", "x.png", "--scales", "big"], "--scales big: write numbers"),
         (["predict", "x.png", "--weights", "nan"], "--weights nan: write numbers"),
         (["predict", "x.png", "--threshold", "nothing.json"], "nothing.json: neither a number nor a JSON file"),
+        (["predict", "x.png", "--threshold", '{"Radius": 0.5' + " " * 300], "JSON file that can be read"),
         (["measure", "x", "--flip"], "--flip: tells a model how to look: give --bundle"),
         (["show", "x.png"], "x.png: cannot read: no such file"),
         (["predict", "x.png", "--size", "20000"], "--size 20000: must be from 32 to 8192"),

@@ -8,7 +8,7 @@ import pytest
 from handbones.anatomy import BONES
 from handbones.commands.looking import cleaning_steps, open_segmenter
 from handbones.errors import UsageError
-from handbones.inference.cleaning import STEPS, check_steps, cleaned
+from handbones.inference.cleaning import STEPS, apart, check_steps, cleaned
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter
 from handbones.labels import unpack
@@ -130,3 +130,17 @@ def test_a_bone_of_specks_alone_keeps_the_largest() -> None:
     masks[4, 3, 2] = 1
     kept = cleaned(of_masks(masks), ["specks", "holes"]).masks()[4]
     assert kept.sum() == 2 and kept[2:4, 2].all()
+
+
+def test_a_hand_keeps_nothing_of_the_one_beside_it(hand: np.ndarray) -> None:
+    empty = np.zeros_like(hand)
+    left, right = np.concatenate([hand, empty], axis=2), np.concatenate([empty, hand[..., ::-1]], axis=2)
+    thumb = [BONES.index(label) for label in ("finger-1", "finger-2", "Trapezium", "Radius")]
+    seen = left.copy(), right.copy()
+    seen[0][thumb] |= right[thumb]
+    seen[1][thumb] |= left[thumb]
+    found = apart([of_masks(masks) for masks in seen])
+    for masks, own in zip(found, (left, right), strict=True):
+        np.testing.assert_array_equal(masks.masks(), own)
+    nothing = Segmentation(256, 512, {})
+    assert [one.found for one in apart([found[0], nothing])] == [True, False]

@@ -109,6 +109,22 @@ def test_both_small_hands_of_a_large_film_are_found(hand: Packed) -> None:
     assert sorted(sighting.hand.mirrored for sighting in found) == [False, True]
 
 
+def test_a_hand_that_is_hardly_seen_does_not_hide_the_one_beside_it(hand: Packed) -> None:
+    film = np.zeros((4 * SIZE, 4 * SIZE), np.uint32)
+    film[:SIZE, :SIZE], film[-SIZE:, -SIZE:] = hand, hand[:, ::-1]
+    knows = network_that_knows(film, 0, inverted=False)
+
+    def sees_little(picture: np.ndarray, views: Sequence[View]) -> Iterator[np.ndarray]:
+        for view, logits in zip(views, knows(picture, views), strict=True):
+            if np.hypot(*view.matrix[:2, 0]) < 0.4:
+                logits[8:] = -8
+                logits[:, logits.shape[1] // 2 :] = -8
+            yield logits
+
+    found = search(film.astype(np.uint8), sees_little, 2)
+    assert sorted(sighting.hand.mirrored for sighting in found) == [False, True]
+
+
 def test_nothing_is_nothing() -> None:
     empty = np.zeros((256, 256), np.uint32)
     assert search(empty.astype(np.uint8), network_that_knows(empty, 0, False), 2) == []

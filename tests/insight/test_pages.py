@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -33,6 +34,17 @@ def test_eda_is_one_page_and_tables(root: Path, tmp_path: Path, capsys: pytest.C
     assert {row["side"] for row in rows} == {"left", "right"}
     bones = list(csv.DictReader((tmp_path / "bones_by_case.csv").open(encoding="utf-8")))
     assert len(bones) == 14 * 29 and float(bones[0]["area_px"]) > 10
+
+
+def test_eda_without_a_table_that_cannot_be_read(root: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(root, data)
+    (data / "meta_data.xlsx").write_bytes(b"no table")
+    command = ["eda", str(data), "--out", str(out), "--no-cache", "--workers", "1"]
+    assert run(command) == 1
+    assert run([*command, "--skip-bad"]) == 0
+    code = (out / "eda.html").read_text(encoding="utf-8")
+    assert "<h2>People</h2>" not in code and "<h2>Bones</h2>" in code
 
 
 def test_eda_of_pictures_alone(root: Path, tmp_path: Path) -> None:

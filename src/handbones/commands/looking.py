@@ -12,7 +12,6 @@ import typer
 
 from handbones.anatomy import BONES
 from handbones.errors import UsageError
-from handbones.files import explain
 
 if TYPE_CHECKING:
     from handbones.inference.segmenter import Segmenter
@@ -131,20 +130,17 @@ def picture_shape(text: str) -> tuple[int, int]:
 
 
 def thresholds(text: str | None) -> float | list[float] | None:
-    """One number, or the 29 of a JSON file that maps labels to numbers. Raises `UsageError` and `UserError`."""
+    """One number, or the 29 of a JSON file that maps labels to numbers. Raises `UsageError`."""
     if text is None:
         return None
     try:
         return float(text)
     except ValueError:
         pass
-    path = Path(text)
-    if not path.exists():
-        raise UsageError(f"--threshold {text}: neither a number nor a JSON file that is there")
     try:
-        by_label = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise explain(error, path, "read the thresholds") from None
+        by_label = json.loads(Path(text).read_text(encoding="utf-8"))
+    except OSError:  # as for JSON itself, which is no name of a file
+        raise UsageError(f"--threshold {text}: neither a number nor a JSON file that can be read") from None
     except ValueError:
         by_label = None
     if not isinstance(by_label, dict) or set(by_label) != set(BONES) or not all(map(_is_number, by_label.values())):

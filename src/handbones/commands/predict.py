@@ -52,6 +52,7 @@ def predict(
     more = _more(also, shard, resume=resume)
     segmenter = opener(bundle or [None])
     every = pictures_of(inputs, skip_bad=skip_bad)
+    _spare_labels(every, out)
     cases = shard.part(every)
     beside = sorted(["overlays"] * overlays + [*more])
     settings = json.dumps({**segmenter.settings(), "beside": beside}, indent=1)
@@ -105,6 +106,14 @@ def pictures_of(inputs: Sequence[Path], *, skip_bad: bool = False) -> list[Case]
     if not by_stem:
         raise UserError(f"{inputs[0]}: every picture has problems: handbones check --deep {inputs[0]} lists them")
     return sorted(by_stem.values(), key=lambda case: case.image.as_posix())
+
+
+def _spare_labels(cases: Sequence[Case], out: Path) -> None:
+    """Raise `UserError` if what is written would take the place of labels, or be taken for them."""
+    images, labels = ((out / name).resolve() for name in ("images", "labels"))
+    for case in cases:
+        if images in case.image.resolve().parents or (case.labels and labels in case.labels.resolve().parents):
+            raise UserError(f"{out}: what is found would take the place of labels in {labels}: give another --out")
 
 
 def _more(also: str, shard: Shard, *, resume: bool) -> frozenset[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handbones.collection import Case
+from handbones.collection import METADATA_FILE, Case
 from handbones.commands.console import collection_of, counting, quoted
 from handbones.commands.looking import Opener, looking
 from handbones.errors import UserError
@@ -64,7 +64,8 @@ def pseudo(
     if not count:
         print("nothing to learn from: lower --agreement or --confidence, or train the model further")
         return
-    labelling.link_metadata(collection.root, out)
+    if collection.table:
+        labelling.link(collection.table, out / METADATA_FILE)
     print(f"learn:  handbones train DATA --pseudo {quoted(out)} --out RUN")
 
 

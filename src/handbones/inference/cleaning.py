@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -9,9 +10,12 @@ import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, INDEX, Bone
 from handbones.errors import UsageError
-from handbones.inference.hand import Spot, hands_of
+from handbones.inference.hand import MOST_SPOTS, Hand, Spot, hands_of
 from handbones.inference.masks import Mask
 from handbones.inference.segmentation import BoneSegment, Segmentation
+
+Spots = dict[str, list[tuple[Spot, Mask]]]
+"""By label, the pieces of each bone."""
 
 _SPECK = 0.02
 """A piece smaller than this share of its bone is a speck."""
@@ -65,16 +69,11 @@ def fingers(segmentation: Segmentation) -> Segmentation:
 
 def anatomy(segmentation: Segmentation) -> Segmentation:
     """Bones without pieces that lie where no hand has that bone, as far as the other bones tell where the hand is."""
-    spots = {segment.bone.label: list(_spots(segment)) for segment in segmentation.bones.values()}
-    hands = hands_of([spot for of_bone in spots.values() for spot, _ in of_bone])
+    spots = _spots(segmentation)
+    hands = _hands(spots)
     if not hands:
         return segmentation
-    bones = {}
-    for label, segment in segmentation.bones.items():
-        kept = [piece for spot, piece in spots[label] if any(hand.expects(spot) for hand in hands)]
-        if kept:
-            bones[label] = replace(segment, mask=_union(kept))
-    return replace(segmentation, bones=bones)
+    return _with(segmentation, spots, lambda spot: any(hand.expects(spot) for hand in hands))
 
 
 STEPS: dict[str, Callable[[Segmentation], Segmentation]] = {
@@ -85,6 +84,24 @@ STEPS: dict[str, Callable[[Segmentation], Segmentation]] = {
     "holes": holes,
 }
 """By name, in the order in which they are done."""
+
+
+def apart(segmentations: Sequence[Segmentation]) -> list[Segmentation]:
+    """Hands of one picture, each seen by itself, without what was seen of one of the others beside it.
+
+    A piece goes where it lies nearer to another hand's place of that bone than to its own.
+    """
+    spots = [_spots(segmentation) for segmentation in segmentations]
+    hands = {number: found[0] for number, of_hand in enumerate(spots) if (found := _hands(of_hand))}
+
+    def own(number: int, spot: Spot) -> bool:
+        misses = {other: hand.misses(spot) for other, hand in hands.items()}
+        return number not in hands or misses[number] <= min(misses.values())
+
+    return [
+        _with(segmentation, of_hand, partial(own, number))
+        for number, (segmentation, of_hand) in enumerate(zip(segmentations, spots, strict=True))
+    ]
 
 
 def cleaned(segmentation: Segmentation, steps: Sequence[str]) -> Segmentation:
@@ -104,6 +121,16 @@ def check_steps(names: Sequence[str]) -> tuple[str, ...]:
 
 def _each(segmentation: Segmentation, change: Callable[[Mask], Mask]) -> Segmentation:
     bones = {label: replace(segment, mask=change(segment.mask)) for label, segment in segmentation.bones.items()}
+    return replace(segmentation, bones=bones)
+
+
+def _with(segmentation: Segmentation, spots: Spots, wanted: Callable[[Spot], bool]) -> Segmentation:
+    """Only the pieces that are wanted."""
+    bones = {}
+    for label, segment in segmentation.bones.items():
+        kept = [piece for spot, piece in spots[label] if wanted(spot)]
+        if kept:
+            bones[label] = replace(segment, mask=_union(kept)) if len(kept) < len(spots[label]) else segment
     return replace(segmentation, bones=bones)
 
 
@@ -149,7 +176,17 @@ def _edge(piece: BoneSegment) -> npt.NDArray[np.complex128]:
     return thinned[:, 0] + 1j * thinned[:, 1]
 
 
-def _spots(segment: BoneSegment) -> Iterator[tuple[Spot, Mask]]:
+def _hands(spots: Spots) -> list[Hand]:
+    """The hands that pieces make up, of each bone the largest few: their pairs are many."""
+    largest = [sorted(of_bone, key=lambda pair: -pair[0].area)[:MOST_SPOTS] for of_bone in spots.values()]
+    return hands_of([spot for of_bone in largest for spot, _ in of_bone])
+
+
+def _spots(segmentation: Segmentation) -> Spots:
+    return {label: list(_spots_of(segment)) for label, segment in segmentation.bones.items()}
+
+
+def _spots_of(segment: BoneSegment) -> Iterator[tuple[Spot, Mask]]:
     for piece, centre in _pieces(segment.mask):
         rows, columns = (np.flatnonzero(piece.any(axis=axis)) for axis in (1, 0))
         left, top = columns[0] + segment.left - 0.5, rows[0] + segment.top - 0.5

@@ -42,7 +42,7 @@ _FEWEST_APART = 0.12
 
 _FAINT = 0.3
 """Probability above which a pixel counts for a spot."""
-_SPOTS = 3
+MOST_SPOTS = 3
 """Spots of one bone that are looked at, the largest first."""
 _ALL = range(len(BONES))
 _MIDDLE_FINGER = [bone.index for bone in ANATOMY if bone.digit == 3 and bone.segment != "metacarpal"]
@@ -51,7 +51,7 @@ _WRIST = 0.45j
 _FOREARM = 0.8
 """How much of the forearm below that a picture may show, in hand lengths; more of it is left out if it is not seen."""
 _FOREARM_REACH = 0.3
-"""How near to that radius and ulna must come."""
+"""How near to that radius and ulna must come, in hand lengths."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,19 @@ class Hand:
         """Where the layout has the 27 bones, in the picture."""
         return self.centre + self.turn * (-_PLACES.conj() if self.mirrored else _PLACES)
 
+    def misses(self, spot: Spot) -> float:
+        """How far a spot lies from where this hand has that bone, in hand lengths, whatever its size."""
+        if spot.bone < len(_PLACES):
+            return float(abs(spot.place - self.places()[spot.bone])) / self.length
+        wrist = self.centre + self.turn * _WRIST
+        left, top, right, bottom = spot.box
+        nearest = complex(np.clip(wrist.real, left, right), np.clip(wrist.imag, top, bottom))
+        return abs(nearest - wrist) / self.length
+
     def expects(self, spot: Spot) -> bool:
         """Whether a spot lies about where this hand has that bone, whatever its size."""
-        if spot.bone >= len(_PLACES):
-            return _joins(spot, self)
-        return bool(abs(spot.place - self.places()[spot.bone]) < 2 * _REACH[spot.bone] * self.length)
+        reach = 2 * _REACH[spot.bone] if spot.bone < len(_PLACES) else _FOREARM_REACH
+        return bool(self.misses(spot) < reach)
 
     @property
     def length(self) -> float:
@@ -164,7 +172,7 @@ def find_spots(logits: Logits, grid: Grid) -> list[Spot]:
         if not mask.any():
             continue
         _, pieces, stats, centres = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
-        order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA])[:_SPOTS]
+        order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA])[:MOST_SPOTS]
         for piece in order:
             left, top, width, height, cells = stats[piece].tolist()
             inside = plane[top : top + height, left : left + width][
@@ -197,7 +205,7 @@ def _best_hand(spots: Sequence[Spot], fewest: int) -> Hand | None:
     best = max((_place(hand_spots, mirrored) for mirrored in (False, True)), key=lambda hand: hand.score)
     if len(best.spots) < fewest:
         return None
-    forearm = [spot for spot in spots if spot.bone >= len(_PLACES) and _joins(spot, best)]
+    forearm = [spot for spot in spots if spot.bone >= len(_PLACES) and best.expects(spot)]
     return Hand(best.turn, best.centre, best.mirrored, [*best.spots, *forearm])
 
 
@@ -243,14 +251,6 @@ def _fits(spots: list[Spot], layout: Complex, turn: Complex, centre: Complex) ->
         keep = value[:, same].argmax(axis=1)
         value[:, same] = np.where(np.arange(len(same)) == keep[:, None], value[:, same], 0.0)
     return value
-
-
-def _joins(spot: Spot, hand: Hand) -> bool:
-    """Whether a piece of radius or ulna comes near this hand's wrist."""
-    wrist = hand.centre + hand.turn * _WRIST
-    left, top, right, bottom = spot.box
-    nearest = complex(np.clip(wrist.real, left, right), np.clip(wrist.imag, top, bottom))
-    return abs(nearest - wrist) < _FOREARM_REACH * hand.length
 
 
 assert len(_LAYOUT) == INDEX["Radius"] and len(BONES) == len(_LAYOUT) + 2

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import BONES
-from handbones.collection import METADATA_FILE, Case, metadata_file
+from handbones.collection import Case
 from handbones.errors import UserError
 from handbones.files import atomic_path, explain, make_folder, write_text
 from handbones.inference.segmentation import Segmentation
@@ -142,13 +142,6 @@ def link(source: Path, target: Path) -> None:
                 shutil.copyfile(source, temporary)
         except OSError as error:
             raise explain(error, source, "copy") from error
-
-
-def link_metadata(root: Path, out: Path) -> None:
-    """Give a collection the table of people of another, if that has one."""
-    table = metadata_file(root)
-    if table:
-        link(table, out / METADATA_FILE)
 
 
 def write_table(path: Path, judged: Sequence[Judged]) -> None:

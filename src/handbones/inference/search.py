@@ -92,8 +92,8 @@ def _stages(height: int, width: int) -> Iterator[tuple[list[tuple[Rectangle, boo
     whole, *turned = [Rectangle.whole(height, width, quarters) for quarters in range(4)]
     yield [(whole, False)], _CERTAIN
     yield [(whole, True)], _SURE  # a network may know dark bones a little: which are better?
-    yield list(product(turned, (False, True))), LEAST
-    # A small hand on a large film.
+    yield list(product(turned, (False, True))), _SURE
+    # A small hand on a large film, or one of several, which all look faint where the film is seen whole.
     parts = [
         Rectangle(x * (width - 1), y * (height - 1), width / 2, height / 2)
         for y in (0.25, 0.5, 0.75)

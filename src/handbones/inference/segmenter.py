@@ -15,7 +15,7 @@ from handbones.bundle import CARD, Bundle, load_bundle
 from handbones.collection import Case
 from handbones.errors import UsageError
 from handbones.inference.background import in_background
-from handbones.inference.cleaning import check_steps, cleaned
+from handbones.inference.cleaning import apart, check_steps, cleaned
 from handbones.inference.ensemble import Ensemble, Network, Scene
 from handbones.inference.frame import Gray, Logits
 from handbones.inference.hand import Hand, find_hands
@@ -150,12 +150,12 @@ class Segmenter:
         Where the picture is seen as a whole (`hand` is `whole`), there is always one.
         """
 
-        def apart(seen: tuple[Radiograph, list[Answer]]) -> tuple[Radiograph, list[Segmentation]]:
+        def each(seen: tuple[Radiograph, list[Answer]]) -> tuple[Radiograph, list[Segmentation]]:
             radiograph, answers = seen
             from_left = sorted(answers, key=lambda answer: answer[0].window.left + answer[0].window.width / 2)
-            return radiograph, [self.conclude(radiograph, [answer]) for answer in from_left]
+            return radiograph, self._conclude_each(radiograph, from_left)
 
-        return in_background(apart, self.answer_many(pictures))
+        return in_background(each, self.answer_many(pictures))
 
     def answer_many(self, pictures: Iterable[Subject]) -> Iterator[tuple[Radiograph, list[Answer]]]:
         """Each picture with what the networks say of it: one grid of logits, or one for each hand that was found."""
@@ -214,11 +214,16 @@ class Segmenter:
 
     def conclude(self, radiograph: Radiograph, answers: Sequence[Answer]) -> Segmentation:
         """The bones in a picture by what `answer_many` says of it."""
-        size = radiograph.height, radiograph.width
         if not answers:
-            return Segmentation(*size, {}, NO_HAND)
+            return Segmentation(radiograph.height, radiograph.width, {}, NO_HAND)
+        first, *others = self._conclude_each(radiograph, answers)
+        return first.united(*others)
+
+    def _conclude_each(self, radiograph: Radiograph, answers: Sequence[Answer]) -> list[Segmentation]:
+        """A segmentation for each answer; several are of a hand each."""
+        size = radiograph.height, radiograph.width
         parts = [Segmentation.from_logits(logits, *size, self.threshold, grid.window) for grid, logits in answers]
-        return cleaned(parts[0].united(*parts[1:]), self.clean)
+        return [cleaned(part, self.clean) for part in (apart(parts) if len(parts) > 1 else parts)]
 
 
 def segment(

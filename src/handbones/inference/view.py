@@ -214,10 +214,9 @@ class View:
             how = cv2.INTER_AREA if height * width < part.size else cv2.INTER_LINEAR
             part = np.asarray(cv2.resize(part, (width, height), interpolation=how), np.uint8)
         rest = self.matrix @ np.linalg.inv(Grid(self.window, height, width).matrix)
-        canvas = _moved(part, rest, self.frame.height, self.frame.width)
-        if self.inverted or self.gamma != 1:
-            canvas = _tones(self.inverted, self.gamma)[canvas]
-        return self.frame.pad(canvas)
+        if self.inverted or self.gamma != 1:  # before it is turned, or white would come in from outside
+            part = _tones(self.inverted, self.gamma)[part]
+        return self.frame.pad(_moved(part, rest, self.frame.height, self.frame.width))
 
     @property
     def grid(self) -> Grid:

@@ -31,7 +31,7 @@ def write_eda(out: Path, collection: Collection, survey: Survey) -> list[Path]:
             tables += add_bones(page, survey.labelled)
             tables += add_overlaps(page, survey.labelled)
             tables += add_tilt(page, survey)
-        tables += add_people(page, collection.root, survey)
+        tables += add_people(page, collection.table, survey)
         add_exposure(page, survey)
         add_contact_sheet(page, survey)
     page.write(out / "eda.html")

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import INDEX
-from handbones.collection import metadata_file
 from handbones.insight.page import Page, Section
 from handbones.insight.plots import BLUE, GRAY, INK, ORANGE, new_figure
 from handbones.insight.survey import Survey
@@ -25,9 +24,8 @@ _SEXES = (("F", "women", ORANGE), ("M", "men", BLUE), (None, "not known", GRAY))
 _MOST_ODD = 30
 
 
-def add_people(page: Page, root: Path, survey: Survey) -> list[Table]:
-    """Add the section, if the collection has a table of people."""
-    path = metadata_file(root)
+def add_people(page: Page, path: Path | None, survey: Survey) -> list[Table]:
+    """Add the section, if the collection has a table of people, at `path`."""
     if path is None:
         return []
     table = read_metadata(path)
