@@ -76,6 +76,7 @@ def test_a_bones_own_weight_goes_before_its_groups() -> None:
     [
         ("training.bacth=3", "unknown field 'training.bacth'; did you mean 'training.batch'"),
         ("batch=3", "did you mean 'training.batch'"),
+        ("training.epochs=.inf", "training.epochs: input should be a finite number, got inf"),
         ("training.batch=0", "training.batch: input should be greater than or equal to 1, got 0"),
         ("training.batch=x", "training.batch"),
         ("training=3", "training: input should be"),

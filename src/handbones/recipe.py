@@ -59,7 +59,7 @@ def setting(default: Any, description: str, unit: str = "", **limits: Any) -> An
 class Settings(BaseModel):
     """A part of a recipe: immutable, refuses unknown fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 _NAMES_WANTED = f"give labels of bones, or groups: {', '.join(GROUPS)}"
@@ -278,7 +278,9 @@ class ScheduleSettings(Settings):
 class TrainingSettings(Settings):
     """Budget, batches and machine. Of `epochs`, `steps` and `minutes`, whichever is reached first ends the training."""
 
-    epochs: float | None = setting(None, "passes over the training cases", "epochs", gt=0)
+    epochs: float | None = setting(
+        None, "passes over the training cases; phantoms and pseudo-labels among them count, too", "epochs", gt=0
+    )
     steps: int | None = setting(None, "steps of the optimiser", "steps", ge=1)
     minutes: float | None = setting(None, "wall-clock time, with validation", "minutes", gt=0)
     batch: int = setting(8, "samples that go through the network at once, on each device", "samples", ge=1, le=4096)

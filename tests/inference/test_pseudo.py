@@ -79,7 +79,12 @@ def test_a_collection_of_what_is_kept(
     assert run([*words, "--confidence", "1", "--agreement", "1"]) == 0  # and again, since nothing was kept
     said = capsys.readouterr().out
     assert "0 of 4 pictures kept" in said and "lower --agreement" in said and "learn:" not in said
+    cut = out / ".unfinished" / "train" / "left.png"  # of a round that was killed
+    cut.parent.mkdir(parents=True)
+    cut.touch()
+    (out / "meta_data.xlsx").touch()
     assert run(words) == 0
+    assert not cut.exists() and not (out / ".unfinished").exists()
     rows = list(csv.DictReader((out / "pseudo.csv").open(encoding="utf-8")))
     assert [row["kept"] for row in rows] == ["0", "1", "1", "1"]
     assert rows[0]["reason"] == "not found: Hamate" and float(rows[1]["agreement"]) > 0.95

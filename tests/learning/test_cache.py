@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -87,9 +88,12 @@ def test_more_pictures_than_files_that_may_be_open(
         assert len(cache._open) <= 2
 
 
-def test_a_full_disk_is_one_line(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("reason", [(errno.ENOSPC, "No space left on device"), ("4096 requested and 999 written",)])
+def test_a_full_disk_is_one_line(
+    case: Case, tmp_path: Path, reason: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(*reason)
 
     monkeypatch.setattr(np, "save", full)
     with pytest.raises(UserError, match=r"cache: the disk is full.*data\.cache_limit.*data\.cache=false"):

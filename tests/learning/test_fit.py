@@ -1,13 +1,8 @@
-"""A training end to end on drawn hands of 64 pixels: the run folder, exact resume, interruption."""
+"""A training end to end on drawn hands of 64 pixels."""
 
 import csv
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,47 +26,11 @@ from handbones.learning.fit import Outcome, fit
 from handbones.learning.module import BoneModule
 from handbones.learning.networks import Network, build_network
 from handbones.learning.run import Run, Split
-from handbones.learning.watch import State, Watch
+from handbones.learning.watch import Watch
 from handbones.recipe import Recipe, load_recipe
+from tiny import TINY, Interrupter, tiny
 
 pytestmark = pytest.mark.train
-
-TINY = [
-    "network.encoder=test_efficientnet.r160_in1k",
-    "network.weights=none",
-    "input.size=64",
-    "training.minutes=null",
-    "training.steps=4",
-    "training.batch=2",
-    "training.workers=0",
-    "validation.minutes=null",
-    "validation.steps=2",
-    "data.folds=3",
-    "training.loggers=[]",
-]
-
-
-class Interrupter(Watch):
-    """Presses Ctrl-C at the first validation."""
-
-    def validated(self, state: State, bones: dict[str, float]) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-
-
-def tiny(*overrides: str) -> Recipe:
-    return load_recipe("small", [*TINY, *overrides])
-
-
-@pytest.fixture
-def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the ONNX file, which takes seconds."""
-    monkeypatch.setattr("handbones.learning.run.export_onnx", lambda *_, **__: 0.0)
-
-
-@pytest.fixture(scope="module")
-def run(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
-    out = tmp_path_factory.mktemp("run") / "run"
-    return out, fit(tiny("training.loggers=[tensorboard]"), out, open_collection(drawn))
 
 
 def test_run_folder_holds_what_it_promises(run: tuple[Path, Outcome]) -> None:
@@ -86,28 +45,6 @@ def test_run_folder_holds_what_it_promises(run: tuple[Path, Outcome]) -> None:
     cases = json.loads((out / "cases.json").read_text())
     train, valid = ({name.split("/")[0] for name in cases[part]} for part in ("train", "validation"))
     assert not train & valid
-
-
-@pytest.mark.usefixtures("no_export")
-def test_interrupted_run_leaves_a_model_and_resumes_to_the_same_weights(
-    run: tuple[Path, Outcome], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    straight = torch.load(run[0] / "last.ckpt", weights_only=True)["state_dict"]
-    out = tmp_path / "run"
-    first = fit(tiny(), out, open_collection(drawn), watch=Interrupter())
-    assert first.interrupted and first.state.step == 2
-    assert load_bundle(out).card["training"]["steps"] == 2
-    second = fit(tiny(), out, open_collection(drawn), resume=True)
-    assert not second.interrupted and second.state.step == 4
-    resumed = torch.load(out / "last.ckpt", weights_only=True)["state_dict"]
-    assert straight.keys() == resumed.keys()
-    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
-    assert (out / "history.csv").read_text().count("\n") == 3
-    said: list[str] = []
-    listener = Watch()
-    monkeypatch.setattr(listener, "said", said.append)
-    third = fit(tiny(), out, open_collection(drawn), resume=True, watch=listener)
-    assert third.state.step == 4 and "nothing was left to train" in said[-1]
 
 
 @pytest.mark.usefixtures("no_export")
@@ -160,35 +97,6 @@ def test_pictures_grow_unless_a_model_goes_on_with_what_it_knows(
     seen.clear()
     fit(wrist, tmp_path / "more", collection, init=first.bundle)
     assert seen == [64] * 4
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
-def test_a_signal_to_the_whole_process_group_ends_a_training_in_good_order(drawn: Path, tmp_path: Path) -> None:
-    settings = [*TINY, "training.workers=2", "training.steps=100000", "validation.steps=3"]
-    words = ["-m", "handbones", "train", drawn, "--recipe", "small", "--out", tmp_path / "run", "--set", *settings]
-    with subprocess.Popen(
-        [sys.executable, *map(str, words)], start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        while process.poll() is None and not (tmp_path / "run" / "history.csv").exists():
-            time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGTERM)  # as SLURM does when the time is up
-        assert process.stdout is not None
-        said = process.stdout.read().decode()
-    assert process.returncode == 130, said
-    assert "Traceback" not in said and "--resume" in said
-    assert load_bundle(tmp_path / "run").card["training"]["steps"] >= 1
-
-
-@pytest.mark.usefixtures("no_export")
-def test_accumulated_batches_resume_to_the_same_weights(drawn: Path, tmp_path: Path) -> None:
-    growing = "input.size=96", "input.grow_from=64"
-    recipe = tiny("training.batch=1", "training.accumulate=2", "training.steps=3", "validation.steps=1", *growing)
-    fit(recipe, tmp_path / "a", open_collection(drawn))
-    fit(recipe, tmp_path / "b", open_collection(drawn), watch=Interrupter())
-    fit(recipe, tmp_path / "b", open_collection(drawn), resume=True)
-    a, b = (torch.load(tmp_path / run / "last.ckpt", weights_only=True)["state_dict"] for run in "ab")
-    assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.usefixtures("no_export")
@@ -369,6 +277,11 @@ def test_refusals_are_one_line(run: tuple[Path, Outcome], drawn: Path, tmp_path:
         fit(tiny(), run[0], collection)
     with pytest.raises(UserError, match="nothing to resume"):
         fit(tiny(), tmp_path / "none", collection, resume=True)
+    (tmp_path / "lacking").mkdir()
+    for name in ("last.ckpt", "recipe.yaml"):
+        shutil.copy(run[0] / name, tmp_path / "lacking")
+    with pytest.raises(UserError, match=r"cases\.json: cannot read what the run learns from"):
+        fit(tiny(), tmp_path / "lacking", collection, resume=True)
     with pytest.raises(UsageError, match=r"another input\.size"):
         fit(tiny("input.size=96"), run[0], collection, resume=True)
     with pytest.raises(UserError, match="other cases"):

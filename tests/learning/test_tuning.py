@@ -88,6 +88,29 @@ def test_a_trial_that_fails_is_left(drawn: Path, tmp_path: Path, monkeypatch: py
     assert len(tried) == 8
 
 
+def test_a_search_belongs_to_its_collection_and_mends_what_a_cut_left_out(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handbones.learning.tuning._train", lambda *_: 0.5)
+    ranges = [Range("optimiser.lr", 1e-4, 1e-2), Range("input.size", choices=(64, 96))]
+    search = partial(tune, "small", _TINY, ranges, tmp_path / "search", trials=1, watch=Watch())
+    study = search(open_collection(drawn))
+    best = tmp_path / "search" / "best.yaml"
+    whole = best.read_text()
+    best.unlink()
+    search(open_collection(drawn))
+    assert best.read_text() == whole and load_recipe(best).optimiser.lr == study.best_params["optimiser.lr"]
+    others = open_collection(write_collection(tmp_path / "others", people=5))
+    with pytest.raises(UsageError, match="of another recipe, bundle or collection"):
+        search(others)
+
+
+def test_a_field_is_varied_once(capsys: pytest.CaptureFixture[str]) -> None:
+    twice = ["--vary", "optimiser.lr=1e-4..1e-3", "--vary", "optimiser.lr=[0.1, 0.2]"]
+    assert run(["tune", "nowhere", *twice]) == 2
+    assert "--vary optimiser.lr: is given twice" in capsys.readouterr().err
+
+
 def test_the_best_recipe_of_a_search_from_a_bundle_is_whole(
     bundle: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,5 +157,5 @@ def test_search_goes_on_and_leaves_the_best_recipe(drawn: Path, tmp_path: Path) 
     assert len((out / "trials.csv").read_text().splitlines()) == 3
     with pytest.raises(UsageError, match=r"varied optimiser\.lr otherwise before"):
         tune("small", [*_TINY, *_SHORT], ranges[1:], out, collection, trials=3, watch=Watch())
-    with pytest.raises(UsageError, match="of another recipe or bundle: give the same --recipe"):
+    with pytest.raises(UsageError, match="of another recipe, bundle or collection: give the same DATA"):
         tune("small", [*_TINY, *_SHORT, "loss.bce=2"], ranges, out, collection, trials=3, watch=Watch())

@@ -45,6 +45,9 @@ def export(
     network, card, models = load_network(source), source.card, {"as it was": source}
     if average is not None:
         models["the other"] = load_bundle(average)
+    if any(model.weights is None and model.onnx is not None and _same(model.onnx, target) for model in models.values()):
+        raise UsageError(f"--out {target}: is the model itself, which would be gone: give another")
+    if average is not None:
         average_with(network, models["the other"])
         # What was measured was another model.
         card = {name: part for name, part in card.items() if name != "scores"}
@@ -57,6 +60,10 @@ def export(
         profile = source.recipe.phantoms.profile or "realistic"
         dice = ", ".join(f"{_dice(model, cases, phantoms, profile):.4f} {name}" for name, model in models.items())
         print(f"Dice of {'phantoms' if data is None else data}: {dice}")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.exists() and one.samefile(other)
 
 
 def _dice(bundle: Bundle, cases: list[Case] | None, phantoms: int, profile: str) -> float:

@@ -1,5 +1,6 @@
 """`handbones pseudo`: labels of a model for pictures without, to learn from."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,7 +46,8 @@ def pseudo(
         raise UserError(f"{data}: every picture has labels: there is nothing to label")
     segmenter = opener(bundle)
     limits = labelling.Limits(agreement, confidence)
-    make_folder(out)
+    unfinished = make_folder(out) / ".unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a round that was cut
     judged: list[Judged] = []
     kept: list[Case] = []
     with counting("pictures", len(cases)) as progress:
@@ -53,19 +55,24 @@ def pseudo(
             opinion = labelling.look(segmenter, case)
             judged.append(opinion.judged(limits))
             if not judged[-1].reason:
-                kept.append(labelling.keep(out, opinion))
+                kept.append(labelling.keep(unfinished, opinion))
             progress(1)
     if audit and kept:
         gross = _audited(kept)
         judged = [replace(one, reason=one.reason or gross.get((one.case.person, one.case.name), "")) for one in judged]
     labelling.write_table(out / labelling.TABLE, judged)
     count = sum(not one.reason for one in judged)
+    if count:
+        table = out / METADATA_FILE
+        if collection.table and collection.table.resolve() != table.resolve():
+            table.unlink(missing_ok=True)  # of an earlier round
+            labelling.link(collection.table, table)
+        (unfinished / "train").rename(out / "train")  # the last: what is there is whole
+    shutil.rmtree(unfinished, ignore_errors=True)
     print(f"{count} of {len(cases)} pictures kept: {out}; all in {out / labelling.TABLE}")
     if not count:
         print("nothing to learn from: lower --agreement or --confidence, or train the model further")
         return
-    if collection.table:
-        labelling.link(collection.table, out / METADATA_FILE)
     print(f"learn:  handbones train DATA --pseudo {quoted(out)} --out RUN")
 
 

@@ -8,7 +8,7 @@ import typer
 from handbones.commands.console import TrainingConsole, installed, need_torch, quoted
 from handbones.commands.surveying import SkipBad
 from handbones.commands.train import Exclude, cases_to_learn
-from handbones.errors import UserError
+from handbones.errors import UsageError, UserError
 
 _VARIED = ("optimiser.lr=3e-4..6e-3", "loss.bce=1.0..16.0", "input.size=[256, 320, 384]")
 
@@ -40,6 +40,9 @@ def tune(
     from handbones.learning import tuning  # noqa: PLC0415 loads torch
 
     ranges = [tuning.parse_range(text) for text in vary or _VARIED]
+    twice = next((one.field for i, one in enumerate(ranges) if one.field in {o.field for o in ranges[:i]}), None)
+    if twice:
+        raise UsageError(f"--vary {twice}: is given twice")
     overrides = [f"training.minutes={minutes}", f"validation.minutes={minutes / 4}", *(settings or [])]
     collection = cases_to_learn(data, exclude, skip_bad=skip_bad)
     with TrainingConsole() as console:

@@ -95,7 +95,8 @@ class PictureCache:
 
     def _explain(self, error: OSError | UserError, case: Case) -> UserError:
         cause = error.__cause__ if isinstance(error, UserError) else error
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        # NumPy names no error where it could write a part of an array alone.
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, None):
             return UserError(
                 f"{self.folder}: the disk is full: free some space, choose another data.cache_folder, "
                 f"set data.cache_limit, or do without: data.cache=false"

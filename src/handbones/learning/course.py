@@ -115,9 +115,12 @@ class Course(Callback):
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self.step = trainer.global_step
         self._meter.restart()
-        if self.learned and self.step == 0:
+        over = self.progress() >= 1  # a resume of a run that is over
+        missed = self.step > self._validated[0] and (over or self._validation_due())  # that was stopped just there
+        if missed or (self.learned and self.step == 0):
             self.run_validation(module)
-        trainer.should_stop = self.progress() >= 1 or self._stale()  # a resume of a run that is over
+            self.run.save_checkpoint(trainer)
+        trainer.should_stop = over or self.stale
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._meter.begin()
@@ -137,7 +140,7 @@ class Course(Callback):
         if validated:
             self.run_validation(module)
             self._agree()
-        over = done or self.interrupted or self._stale()
+        over = done or self.interrupted or self.stale
         # After a validation, too: whoever resumes must know of the best model that is there.
         if over or validated or self.seconds - self._saved > 60 * self.recipe.training.checkpoint_minutes:
             self._saved = self.seconds
@@ -181,7 +184,7 @@ class Course(Callback):
         )
         if errors:
             self.watch.said("metadata from the picture: " + describe_errors(errors))
-        if self._stale():
+        if self.stale:
             self.watch.said(f"no better Dice in {self.recipe.training.patience} validations: the training ends")
         self._meter.restart()
 
@@ -230,7 +233,8 @@ class Course(Callback):
         for logger in trainer.loggers:
             logger.log_metrics({name: float(value) for name, value in values.items()}, self.step)
 
-    def _stale(self) -> bool:
+    @property
+    def stale(self) -> bool:
         """Whether there have been so many validations without a better Dice that the training is over."""
         dices = [row["dice"] for row in self.history]
         patience = self.recipe.training.patience

@@ -139,7 +139,11 @@ class TrainingSet(Dataset[Any]):
         return self._told.get(index, UNKNOWN)
 
     def _index(self, serial: int) -> int:
-        """The case of a sample: each once in a pass, in a new order; with `data.tilted` as often as its heap allows."""
+        """The case of a sample, in a new order in each pass.
+
+        In a pass each comes once, but for those whose places phantoms and pseudo-labels take; with `data.tilted` as
+        often as its heap allows.
+        """
         if self._is_pseudo(serial):
             return int(self._rng(_PSEUDO, serial).integers(self.true, len(self.cases)))
         which, position = divmod(serial, self.pass_samples)

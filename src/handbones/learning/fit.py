@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -25,7 +26,7 @@ from handbones.learning.memory import plain_memory_errors
 from handbones.learning.metadata import refuse_unknown
 from handbones.learning.module import BoneModule
 from handbones.learning.networks import Network, build_network, count_parameters
-from handbones.learning.run import Run, Split
+from handbones.learning.run import PlainCheckpoints, Run, Split
 from handbones.learning.stopping import Stopping
 from handbones.learning.tracking import build_loggers
 from handbones.learning.validation import ByTilt, ValidationSet, validation_loader
@@ -133,7 +134,9 @@ def _learn(
     with stopping, _plain_errors(), memory:
         trainer.fit(module, loader, ckpt_path=run.checkpoint if resume else None, weights_only=True)
     if resume and course.step == earlier and not course.interrupted:
-        watch.said("nothing was left to train: give more with --minutes, or set training.steps or training.epochs")
+        budget = "give more with --minutes, or set training.steps or training.epochs"
+        remedy = "set training.patience higher, or to null" if course.stale else budget
+        watch.said(f"nothing was left to train: {remedy}")
     if world.writes:
         run.finish(module.model, course.state())
     return Outcome(run.bundle, course.state(), course.interrupted, world.writes)
@@ -149,13 +152,16 @@ def _cache(recipe: Recipe, run: Run) -> PictureCache:
 
 def _trainer(recipe: Recipe, out: Path, course: Course, stopping: Stopping) -> Trainer:
     training, world = recipe.training, course.world
+    plugins: list[Any] = [PlainCheckpoints()]
+    if world.size == 1:
+        plugins.append(LightningEnvironment())  # whatever a scheduler has set
     return Trainer(
         accelerator="auto",
         # Some encoders have weights that the masks do not need.
         strategy="ddp_find_unused_parameters_true" if world.size > 1 else "auto",
         devices=world.size // world.nodes,
         num_nodes=world.nodes,
-        plugins=None if world.size > 1 else [LightningEnvironment()],  # alone, whatever a scheduler has set
+        plugins=plugins,
         precision=precision_here(training.precision),  # type: ignore[arg-type]
         max_epochs=-1,
         accumulate_grad_batches=training.accumulate,

@@ -14,21 +14,25 @@ import errno
 import io
 import json
 import logging
+import math
+import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Trainer
 
 from handbones import __version__
 from handbones.anatomy import BONES
-from handbones.bundle import CARD, CASES, ONNX, RECIPE, Card, load_bundle, save_cover, trained_on
+from handbones.bundle import CASES, ONNX, RECIPE, Card, load_bundle, save_cover, trained_on
 from handbones.collection import Case, Collection
 from handbones.errors import UsageError, UserError
-from handbones.files import atomic_path, make_folder, write_text
+from handbones.files import atomic_path, explain, make_folder, write_text
 from handbones.folds import folds
 from handbones.learning.export import export_onnx, load_network, save_weights
 from handbones.learning.networks import Network, count_parameters
@@ -39,6 +43,7 @@ from handbones.recipe import Recipe, differences, load_recipe
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = "last.ckpt"
+_BUNDLE = "bundle"
 _MAY_CHANGE = {
     "training.epochs",
     "training.steps",
@@ -106,9 +111,20 @@ class Split:
 
 
 def refuse_another(folder: Path) -> None:
-    """Raise `UserError` if there is a run in the folder already."""
+    """Raise `UserError` if there is a run in the folder already, or the model that one has left."""
     if (folder / CHECKPOINT).exists():
         raise UserError(f"{folder}: holds a training run: add --resume to go on, or choose another --out")
+    if (folder / _BUNDLE).exists():
+        raise UserError(f"{folder}: holds the model of an earlier run: remove it, or choose another --out")
+
+
+class PlainCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint where it is asked to; Lightning's own way would have it in memory and in /tmp before."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        torch.save(checkpoint, path)
 
 
 class Run:
@@ -121,7 +137,7 @@ class Run:
         self.recipe = recipe
         self.split = split
         self.checkpoint = folder / CHECKPOINT
-        self.bundle = folder / "bundle"
+        self.bundle = folder / _BUNDLE
         self.cache = folder / "cache"
 
     def prepare(self, *, resume: bool) -> None:
@@ -135,7 +151,7 @@ class Run:
             changed = [name for name in differences(load_recipe(recipe), self.recipe) if name not in _MAY_CHANGE]
             if changed:
                 raise UsageError(f"{self.folder}: was trained with another {changed[0]}: a resume cannot change that")
-            if json.loads(cases.read_text(encoding="utf-8")) != self.split.names():
+            if _read_names(cases) != self.split.names():
                 raise UserError(
                     f"{self.folder}: was trained on other cases: give --resume the same DATA, --pseudo, --exclude and "
                     f"--skip-bad"
@@ -185,7 +201,7 @@ class Run:
 
     def finish(self, network: Network, state: State) -> None:
         """Give the bundle its ONNX file and tidy up; a run without a validation keeps `network` as it is."""
-        if not (self.bundle / CARD).exists():
+        if math.isnan(state.best):
             self.keep(network, state, None)
         bundle = load_bundle(self.bundle)
         if bundle.onnx is None:
@@ -219,3 +235,14 @@ class Run:
                 "of": "people held out from training" if split.valid else "phantoms not trained on",
             }
         return card
+
+
+def _read_names(path: Path) -> dict[str, list[str]]:
+    """What `Split.names` was when the run began. Raises `UserError`."""
+    try:
+        names: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise explain(error, path, "read what the run learns from") from error
+    except ValueError:
+        raise UserError(f"{path}: damaged: the run cannot be resumed; begin anew with another --out") from None
+    return names

@@ -1,8 +1,9 @@
 """A search for better values of a recipe's fields: many short trainings, steered by Optuna."""
 
+import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -39,6 +40,10 @@ class Range:
     low: float | int | None = None
     high: float | int | None = None
     choices: tuple[Any, ...] = ()
+
+    def setting(self, params: dict[str, Any]) -> str:
+        """The field with its value in a trial, as an override of the recipe."""
+        return f"{self.field}={params[self.field] if self.choices else json.dumps(params[self.field])}"
 
     def suggest(self, trial: "Trial") -> Any:
         """A value for this trial."""
@@ -118,10 +123,15 @@ def tune(
     varied, and where `out` has trials of another recipe or bundle, or with other fields varied.
     """
     start = load_recipe(recipe, list(overrides))
+
+    def recipe_of(params: dict[str, Any]) -> Recipe:
+        return load_recipe(recipe, [*overrides, *(one.setting(params) for one in ranges)])
+
     import optuna  # noqa: PLC0415 an extra
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = _open_study(ranges, out, {"recipe": start.to_yaml(), "init": str(init)})
+    origin = {"recipe": start.to_yaml(), "init": str(init), "data": _digest(collection)}
+    study = _open_study(ranges, out, origin)
     states = optuna.trial.TrialState
     failures = 0
     while (done := len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))) < trials:
@@ -130,14 +140,12 @@ def tune(
         trial = study.ask()
         values = {one.field: one.suggest(trial) for one in ranges}
         watch.said(f"trial {done + 1} of {trials}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
-        given = [*overrides, *(f"{field}={json.dumps(value)}" for field, value in values.items())]
         try:
-            chosen = load_recipe(recipe, given)
-            dice = _train(chosen, out / "trial", collection, trial, watch, init)
+            dice = _train(recipe_of(trial.params), out / "trial", collection, trial, watch, init)
         except UserError as error:
             trial.set_user_attr("error", str(error))
             study.tell(trial, state=states.FAIL)
-            study.trials_dataframe().to_csv(out / "trials.csv", index=False)
+            _keep(study, out, recipe_of, init)
             failures += 1
             if failures >= _MOST_FAILURES:
                 raise
@@ -145,12 +153,21 @@ def tune(
             continue
         failures = 0
         study.tell(trial, dice, state=None if dice is not None else states.PRUNED)
-        study.trials_dataframe().to_csv(out / "trials.csv", index=False)
-        if dice is not None and study.best_trial.number == trial.number:
-            # With all fields written out, so that no training from `init` can take another one for what is left open.
-            whole = chosen if init is None else inherit(chosen, load_bundle(init).recipe)
-            write_text(out / "best.yaml", whole.to_yaml())
+        _keep(study, out, recipe_of, init)
+    _keep(study, out, recipe_of, init)  # what a cut after the last trial has left out
     return study
+
+
+def _keep(study: "Study", out: Path, recipe_of: Callable[[dict[str, Any]], Recipe], init: Path | None) -> None:
+    """Write all trials and the best recipe; `recipe_of` makes one of what Optuna knows of a trial."""
+    import optuna  # noqa: PLC0415 an extra
+
+    write_text(out / "trials.csv", study.trials_dataframe().to_csv(index=False, lineterminator="\n"))
+    if study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
+        best = recipe_of(study.best_params)
+        # With all fields written out, so that no training from `init` can take another one for what is left open.
+        whole = best if init is None else inherit(best, load_bundle(init).recipe)
+        write_text(out / "best.yaml", whole.to_yaml())
 
 
 def _train(
@@ -219,15 +236,22 @@ def _open_study(ranges: Sequence[Range], out: Path, start: dict[str, str]) -> "S
     return study
 
 
+def _digest(collection: Collection | None) -> str:
+    """Tells which cases a search learns from; empty for phantoms."""
+    names = [] if collection is None else [f"{case.person}/{case.name}" for case in collection.labelled]
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16] if names else ""
+
+
 def _keep_or_check(study: "Study", ranges: Sequence[Range], out: Path, start: dict[str, str]) -> None:
     """Write down what is varied and from where, or compare with what was before."""
     told = {one.field: str(one) for one in ranges}
-    before = study.user_attrs.get("ranges", told)
-    if before != told:
-        changed = next(field for field in {**before, **told} if before.get(field) != told.get(field))
+    varied = study.user_attrs.get("ranges", told)
+    if varied != told:
+        changed = next(field for field in {**varied, **told} if varied.get(field) != told.get(field))
         raise UsageError(f"--out {out}: varied {changed} otherwise before: give the same --vary, or another --out")
-    if study.user_attrs.get("start", start) != start:
-        again = "give the same --recipe, --init, --set and --minutes, or another --out"
-        raise UsageError(f"--out {out}: has trials of another recipe or bundle: {again}")
+    before = study.user_attrs.get("start", start)
+    if any(before.get(name, value) != value for name, value in start.items()):  # older searches lack some
+        again = "give the same DATA, --exclude, --recipe, --init, --set and --minutes, or another --out"
+        raise UsageError(f"--out {out}: has trials of another recipe, bundle or collection: {again}")
     study.set_user_attr("ranges", told)
     study.set_user_attr("start", start)

@@ -1,0 +1,142 @@
+"""A training that is cut goes on as if it had not been, and what it leaves is whole."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from lightning.pytorch import Trainer
+
+from handbones.bundle import load_bundle
+from handbones.collection import open_collection
+from handbones.errors import UserError
+from handbones.learning.course import Course
+from handbones.learning.fit import Outcome, fit
+from handbones.learning.watch import Watch
+from tiny import TINY, Interrupter, tiny
+
+pytestmark = pytest.mark.train
+
+
+@pytest.mark.usefixtures("no_export")
+def test_interrupted_run_leaves_a_model_and_resumes_to_the_same_weights(
+    run: tuple[Path, Outcome], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = torch.load(run[0] / "last.ckpt", weights_only=True)["state_dict"]
+    out = tmp_path / "run"
+    first = fit(tiny(), out, open_collection(drawn), watch=Interrupter())
+    assert first.interrupted and first.state.step == 2
+    assert load_bundle(out).card["training"]["steps"] == 2
+    second = fit(tiny(), out, open_collection(drawn), resume=True)
+    assert not second.interrupted and second.state.step == 4
+    resumed = torch.load(out / "last.ckpt", weights_only=True)["state_dict"]
+    assert straight.keys() == resumed.keys()
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    assert (out / "history.csv").read_text().count("\n") == 3
+    said: list[str] = []
+    listener = Watch()
+    monkeypatch.setattr(listener, "said", said.append)
+    third = fit(tiny(), out, open_collection(drawn), resume=True, watch=listener)
+    assert third.state.step == 4 and "nothing was left to train" in said[-1]
+
+
+@pytest.mark.usefixtures("no_export")
+@pytest.mark.parametrize("at", [2, 4])
+def test_a_validation_that_was_due_where_a_run_was_cut_is_made_up_for(
+    run: tuple[Path, Outcome], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    batch_end, out = Course.on_train_batch_end, tmp_path / "run"
+
+    def stop(course: Course, trainer: Trainer, *given: Any) -> None:
+        course.stop_asked |= trainer.global_step == at
+        batch_end(course, trainer, *given)
+
+    monkeypatch.setattr(Course, "on_train_batch_end", stop)
+    first = fit(tiny(), out, open_collection(drawn))
+    monkeypatch.setattr(Course, "on_train_batch_end", batch_end)
+    assert first.interrupted and first.state.step == at
+    second = fit(tiny(), out, open_collection(drawn), resume=True)
+    steps = [[int(row["step"]) for row in csv.DictReader((folder / "history.csv").open())] for folder in (out, run[0])]
+    assert steps == [[2, 4], [2, 4]]
+    assert second.state.best == run[1].state.best
+    straight, resumed = (torch.load(folder / "last.ckpt", weights_only=True) for folder in (run[0], out))
+    assert all(torch.equal(straight["state_dict"][name], value) for name, value in resumed["state_dict"].items())
+    third = fit(tiny(), out, open_collection(drawn), resume=True)
+    assert third.state.best == second.state.best and (out / "history.csv").read_text().count("\n") == 3
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_run_that_is_cut_twice_before_a_validation_leaves_its_last_model(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_end, ends = Course.on_train_batch_end, iter((1, 3))
+
+    def stop_at(end: int) -> None:
+        def stop(course: Course, trainer: Trainer, *given: Any) -> None:
+            course.stop_asked |= trainer.global_step == end
+            batch_end(course, trainer, *given)
+
+        monkeypatch.setattr(Course, "on_train_batch_end", stop)
+
+    for end in ends:
+        stop_at(end)
+        fit(tiny("validation.steps=4"), tmp_path / "run", open_collection(drawn), resume=end > 1)
+        assert load_bundle(tmp_path / "run").card["training"]["steps"] == end
+    (tmp_path / "run" / "last.ckpt").unlink()
+    with pytest.raises(UserError, match="holds the model of an earlier run: remove it"):
+        fit(tiny(), tmp_path / "run", open_collection(drawn))
+
+
+@pytest.mark.usefixtures("no_export")
+def test_checkpoints_are_written_beside_the_run_alone(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: set[str | None] = set()
+    make = tempfile.mkstemp
+
+    def spy(*given: Any, **named: Any) -> tuple[int, str]:
+        folders.add(str(named.get("dir")))
+        return make(*given, **named)
+
+    monkeypatch.setattr(tempfile, "mkstemp", spy)
+    fit(tiny("training.steps=1"), tmp_path / "run", open_collection(drawn))
+    assert folders and all(folder.startswith(str(tmp_path / "run")) for folder in folders if folder)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_accumulated_batches_resume_to_the_same_weights(drawn: Path, tmp_path: Path) -> None:
+    growing = "input.size=96", "input.grow_from=64"
+    recipe = tiny("training.batch=1", "training.accumulate=2", "training.steps=3", "validation.steps=1", *growing)
+    fit(recipe, tmp_path / "a", open_collection(drawn))
+    fit(recipe, tmp_path / "b", open_collection(drawn), watch=Interrupter())
+    fit(recipe, tmp_path / "b", open_collection(drawn), resume=True)
+    a, b = (torch.load(tmp_path / run / "last.ckpt", weights_only=True)["state_dict"] for run in "ab")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
+def test_a_signal_to_the_whole_process_group_ends_a_training_in_good_order(drawn: Path, tmp_path: Path) -> None:
+    settings = [*TINY, "training.workers=2", "training.steps=100000", "validation.steps=3"]
+    words = ["-m", "handbones", "train", drawn, "--recipe", "small", "--out", tmp_path / "run", "--set", *settings]
+    with subprocess.Popen(
+        [sys.executable, *map(str, words)], start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        while process.poll() is None and not (tmp_path / "run" / "history.csv").exists():
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGTERM)  # as SLURM does when the time is up
+        assert process.stdout is not None
+        said = process.stdout.read().decode()
+    assert process.returncode == 130, said
+    assert "Traceback" not in said and "--resume" in said
+    assert load_bundle(tmp_path / "run").card["training"]["steps"] >= 1
