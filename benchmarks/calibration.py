@@ -16,8 +16,9 @@ import numpy as np
 
 from handbones.anatomy import BONES, INDEX
 from handbones.labels import unpack
-from handbones.phantom.drawing import draw_geometry
+from handbones.phantom.drawing import draw_geometry, trace
 from handbones.phantom.settings import PRESETS
+from handbones.sides import wrist_tilt
 
 REAL = json.loads((files("handbones.phantom") / "calibration.json").read_text())
 FULL = 2048
@@ -49,7 +50,7 @@ def measure(seed: int, size: int) -> dict:
         "pairs": np.array(pairs),
         "overlap": 100 * (count > 1).mean(),
         "bone": 100 * (count > 0).mean(),
-        "tilt": phantom.pose.tilt,
+        "tilt": wrist_tilt(trace(phantom.packed)) or np.nan,
     }
 
 
@@ -86,7 +87,7 @@ def main() -> None:
         overlaps.append({"pair": entry["pair"], "mine": mine, "real": entry["iou_mean"]})
         pair, real_iou = " / ".join(entry["pair"]), entry["iou_mean"]
         print(f"{pair:26s} IoU {mine:.3f} real {real_iou:.3f} ratio {mine / real_iou:.2f}")
-    tilt = np.percentile([f["tilt"] for f in found], [1, 5, 25, 50, 75, 95, 99]).round(1)
+    tilt = np.nanpercentile([f["tilt"] for f in found], [1, 5, 25, 50, 75, 95, 99]).round(1)
     print("tilt p1 5 25 50 75 95 99:", tilt.tolist(), "real", list(REAL["hand_tilt_against_forearm_deg"].values()))
     share = float(np.mean([f["bone"] for f in found])), float(np.mean([f["overlap"] for f in found]))
     real_share = REAL["bone_pixels_percent_of_image"], REAL["overlapping_pixels_percent_of_image"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from handbones.anatomy import BONES
-from handbones.bundle import card_text, load_bundle, packaged_model, save_cover
+from handbones.bundle import card_text, load_bundle, packaged_model, save_cover, trained_on
 from handbones.errors import UserError
 from handbones.recipe import load_recipe
 
@@ -95,3 +95,8 @@ def test_onnx_file_of_somebody_else(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "other.onnx")
     with pytest.raises(UserError, match="not written by handbones"):
         load_bundle(tmp_path / "other.onnx")
+
+
+def test_what_pseudo_labels_taught_was_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "cases.json").write_text('{"train": ["A/a.png"], "validation": ["B/b.png"], "pseudo": ["C/c.png"]}')
+    assert trained_on(tmp_path) == {"A/a.png", "C/c.png"}

@@ -5,6 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 
@@ -150,3 +151,11 @@ def test_the_winner_is_made_of_shipped_recipes() -> None:
     assert subprocess.run(["sh", "-n", script], check=False).returncode == 0
     families = re.search(r"for recipe in (.+); do", script.read_text(encoding="utf-8"))
     assert families is not None and set(families[1].split()) <= set(recipe_names())
+
+
+def test_pictures_grow_in_few_steps() -> None:
+    large = load_recipe("small", ["input.size=1024"]).input
+    sizes = {large.size_of(1024, grown) for grown in np.linspace(0, 1, 500)}
+    assert len(sizes) <= 9 and {160, 1024} <= sizes and not any(size % 32 for size in sizes)
+    small = load_recipe("small").input
+    assert sorted({small.size_of(320, grown) for grown in np.linspace(0, 1, 500)}) == [160, 192, 224, 256, 288, 320]

@@ -80,12 +80,16 @@ def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
 
 
 def trained_on(path: str | os.PathLike[str]) -> frozenset[str]:
-    """`person/file` of the cases that trained a bundle, out of its run's cases.json; none where that is not there."""
+    """`person/file` of the cases that trained a bundle, out of its run's cases.json; none where that is not there.
+
+    Those with pseudo-labels are among them.
+    """
     path = Path(path).absolute()
     bundle = path.parent if path.is_file() else path
     for folder in (bundle, bundle.parent) if path.exists() else ():
         try:
-            return frozenset(map(str, json.loads((folder / CASES).read_text(encoding="utf-8"))["train"]))
+            names = json.loads((folder / CASES).read_text(encoding="utf-8"))
+            return frozenset(map(str, [*names["train"], *names.get("pseudo", [])]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return frozenset()

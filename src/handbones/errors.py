@@ -4,6 +4,9 @@ The message is one line that names the file, label, field or flag and the remedy
 without a traceback and leaves with `exit_code`.
 """
 
+KILLED = "a process was killed, as happens where memory runs out: give fewer --workers"
+"""What to say of a process of ours that is gone."""
+
 
 class UserError(Exception):
     """Work failed because of something that the user can mend: a file, a label, a full disk."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +66,27 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise explain(error, path, "write") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a hidden folder inside `folder`; what is in it moves up when all is done, and is gone on failure.
+
+    Raises `UserError` where the place cannot be written.
+    """
+    folder = make_folder(folder)
+    unfinished = folder / ".unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+    make_folder(unfinished)
+    try:
+        yield unfinished
+        try:
+            for path in sorted(unfinished.iterdir(), key=Path.is_dir):  # what a folder needs beside it comes before it
+                path.replace(folder / path.name)
+        except OSError as error:
+            raise explain(error, folder, "write") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

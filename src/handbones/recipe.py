@@ -5,6 +5,7 @@ or a file by path and lays `a.b=value` overrides over it.
 """
 
 import difflib
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -54,6 +55,10 @@ Size = Annotated[int, Field(ge=32, le=8192, multiple_of=32)]
 def setting(default: Any, description: str, unit: str = "", **limits: Any) -> Any:
     """A field of a recipe: default, meaning, unit ("" for none), and pydantic's limits (ge, le, gt, ...)."""
     return Field(default, description=description, json_schema_extra={"unit": unit}, **limits)
+
+
+_GROWTH_STEPS = 8
+"""Pictures that grow do so in so many steps at most."""
 
 
 class Settings(BaseModel):
@@ -141,9 +146,13 @@ class InputSettings(Settings):
         return min(1.0, progress / self.grow_until) if self.grow_until else 1.0
 
     def size_of(self, final: int, grown: float) -> int:
-        """Size of a training picture that will have the size `final`, as the nearest multiple of 32."""
+        """Size of a training picture that will have the size `final`; a multiple of 32.
+
+        There are few sizes on the way, since a GPU takes seconds to make ready for each.
+        """
         start = min(self.grow_from or final, final)
-        return 32 * round((start + grown * (final - start)) / 32)
+        step = 32 * max(1, math.ceil((final - start) / 32 / _GROWTH_STEPS))
+        return final if grown >= 1 else min(final, start + step * int(grown * (final - start) / step + 0.5))
 
 
 class AugmentSettings(Settings):

@@ -15,6 +15,7 @@ from handbones.cli import run
 from handbones.collection import Case, open_collection
 from handbones.errors import UserError
 from handbones.exclusion import exclude
+from handbones.insight import survey as module
 from handbones.insight.audit import Finding, audit, name_of, write_exclude
 from handbones.insight.audit.disagreement import agreement, disagreements, open_judge
 from handbones.insight.survey import survey
@@ -244,3 +245,50 @@ def test_models_judge_only_what_they_did_not_learn(bundle: Path, drawn: Path, tm
     (run_folder / "cases.json").write_text(json.dumps({"train": [name_of(case) for case in cases]}))
     with pytest.raises(UserError, match="trained on every one of these cases"):
         agreement(cases, [open_judge(run_folder / "bundle")])
+
+
+def test_of_a_picture_that_took_the_place_of_another_the_sound_one_is_kept(tmp_path: Path) -> None:
+    collection = open_collection(write_hands(tmp_path, people=20, test_people=0))
+    right = [case for case in collection.cases if case.side == "right"]
+    damaged, sound = right[1], right[7]
+    shutil.copy(sound.image, damaged.image)
+    [found] = [one for one in audit(survey(open_collection(tmp_path).cases, workers=1)) if one.kind == "duplicate"]
+    assert found.other is not None
+    assert (found.case.name, found.other.name) == (damaged.name, sound.name)
+    assert f"the same picture as {name_of(sound)}" in found.reason and "of another picture" in found.reason
+
+
+def test_a_forearm_bone_drawn_over_the_other_is_one_mistake(tmp_path: Path) -> None:
+    case = open_collection(write_hands(tmp_path, people=20, test_people=0)).cases[4]
+    assert case.labels is not None
+    polygons = load_labels(case.labels).polygons
+    both = [*polygons["Radius"], *polygons["Ulna"]]
+    save_labels(Labels({k: v for k, v in polygons.items() if k != "Ulna"} | {"Radius": both}), case.labels)
+    found = [
+        one
+        for one in audit(survey(open_collection(tmp_path).cases, workers=1))
+        if one.case.name == case.name and one.gross
+    ]
+    assert [(one.kind, one.bones) for one in found] == [("doubled", ("Radius", "Ulna"))]
+
+
+def test_a_file_that_changes_while_it_is_looked_at_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = open_collection(write_hands(tmp_path / "data", people=1, test_people=0)).cases[0]
+    assert case.labels is not None
+    look = module.look
+
+    def slow(case: Case) -> module.Facts:
+        facts = look(case)
+        assert case.labels is not None
+        polygons = load_labels(case.labels).polygons
+        polygons.pop("Lunate", None)
+        save_labels(Labels(polygons), case.labels)
+        return facts
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "look", slow)
+        survey([case], cache=tmp_path / "cache")
+    shapes = survey([case], cache=tmp_path / "cache").facts[0].shapes
+    assert shapes is not None and np.isnan(shapes.centre[BONES.index("Lunate")]).all()

@@ -96,3 +96,11 @@ def test_measure_verb(root: Path, tmp_path: Path) -> None:
     assert {row["bone"] for row in rows if row["whole"] == "0"} == {"Radius", "Ulna"}
     ratios = list(csv.DictReader((tmp_path / "ratios.csv").open(encoding="utf-8")))
     assert all(0.3 < float(row["proximal_phalanx_to_metacarpal_3"]) < 1.2 for row in ratios)
+
+
+def test_where_no_hand_was_found_none_is_counted(bundle: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64), np.uint8))
+    looks = ["--hand", "whole", "--threshold", "0.999999"]
+    assert run(["measure", str(tmp_path / "a.png"), "--bundle", str(bundle), *looks, "--out", str(tmp_path)]) == 0
+    [row] = csv.DictReader((tmp_path / "ratios.csv").open(encoding="utf-8"))
+    assert row["hand"] == "0"

@@ -140,3 +140,14 @@ def test_report_of_nothing_found_against_another_and_of_labels_without_bones(tmp
     # Nothing is right but where there is nothing.
     assert float(thresholds[0]["mean_dice"]) == pytest.approx(1 / len(cases), rel=1e-4)
     assert run(["eda", str(data), "--out", str(tmp_path)]) == 0
+
+
+def test_bones_that_neither_has_are_not_compared(bundle: Path, tmp_path: Path) -> None:
+    root = write_hands(tmp_path / "data", people=1, test_people=0)
+    for path in root.rglob("*.json"):
+        polygons = load_labels(path).polygons
+        save_labels(Labels({"Lunate": polygons["Lunate"]}), path)
+    examined = examine(Segmenter(bundle, threshold=0.999999), open_collection(root).labelled)
+    assert np.isnan(examined.stack("hd95")).all()
+    write_report(tmp_path / "report", examined, "faint")
+    assert "none compared" in next((tmp_path / "report").glob("*.html")).read_text(encoding="utf-8")

@@ -81,10 +81,10 @@ def test_pictures_grow_unless_a_model_goes_on_with_what_it_knows(
         begin(course, trainer, module, batch, number)
 
     monkeypatch.setattr(Course, "on_train_batch_start", look)
-    growth, collection = ("input.grow_from=32", "input.grow_until=0.5"), open_collection(drawn)
+    growth, collection = ("input.grow_from=32", "input.grow_until=1"), open_collection(drawn)
     growing = tiny(*growth)
     fit(growing, tmp_path / "fresh", collection)
-    assert seen == [32, 64, 64, 64]
+    assert seen == [64, 32, 64, 64]  # the first shows at once whether there is memory for the last
     seen.clear()
     fit(growing, tmp_path / "finer", collection, init=run[0], watch=Interrupter())
     fit(growing, tmp_path / "finer", collection, resume=True)
@@ -93,7 +93,7 @@ def test_pictures_grow_unless_a_model_goes_on_with_what_it_knows(
     wrist = tiny("input.hand=wrist", *growth)
     first = fit(wrist, tmp_path / "wrist", collection, init=run[0], watch=Interrupter())
     fit(wrist, tmp_path / "wrist", collection, resume=True)
-    assert seen == [32, 64, 64, 64]  # the model knows wrists as small as they are in whole hands
+    assert seen == [64, 32, 64, 64]  # the model knows wrists as small as they are in whole hands
     seen.clear()
     fit(wrist, tmp_path / "more", collection, init=first.bundle)
     assert seen == [64] * 4
@@ -169,6 +169,8 @@ def test_tensorboard_has_the_course(run: tuple[Path, Outcome]) -> None:
     ("error", "line"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), r"lower training\.batch \(now 2"),
+        (RuntimeError("CUDA error: out of memory"), r"the GPU's memory is full: lower training\.batch"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), r"the GPU's memory is full: lower"),
         (MemoryError(), r"memory is full: lower training\.batch"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), r"lower training\.workers \(now 0"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. It is"), r"/dev/shm is full"),
@@ -220,6 +222,8 @@ def test_a_full_memory_in_validation_names_its_batch(
     monkeypatch.setattr("handbones.learning.module.BoneModule.predict", fail)
     with pytest.raises(UserError, match=r"in validation: lower validation\.batch \(now 8\)"):
         fit(tiny(), tmp_path / "run", open_collection(drawn))
+    with pytest.raises(UserError, match=r"memory is full: lower .*input\.size \(now 64\)"):
+        fit(tiny("validation.batch=1"), tmp_path / "alone", open_collection(drawn))
     with pytest.raises(UserError, match=r"wandb is not installed.*handbones\[tracking\]"):
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         fit(tiny("training.loggers=[wandb]"), tmp_path / "other", open_collection(drawn))

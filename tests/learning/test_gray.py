@@ -50,3 +50,16 @@ def test_shutters_take_the_labels_under_them_away() -> None:
     assert np.array_equal(picture[~shut], PICTURE[~shut]) and (left[~shut] == 5).all()
     same, all_left = collimate(np.random.default_rng(4), PICTURE, masks, AugmentSettings())
     assert same is PICTURE and all_left is masks
+
+
+def test_each_border_is_shut_by_itself() -> None:
+    masks = np.full(PICTURE.shape, 1, np.uint32)
+    insets = []
+    for seed in range(60):
+        is_open = collimate(np.random.default_rng(seed), PICTURE, masks, AugmentSettings(collimation=1))[1] > 0
+        for row in (24, 72):
+            columns = np.flatnonzero(is_open[row])
+            insets.append((columns[0], 95 - columns[-1]))
+    left, right = np.array(insets).T.reshape(2, -1, 2)
+    assert np.abs(np.diff(left)).max() < 6 and np.abs(np.diff(right)).max() < 6  # a little askew
+    assert abs(np.corrcoef(left[:, 0], right[:, 0])[0, 1]) < 0.5

@@ -22,7 +22,9 @@ from handbones.collection import open_collection
 from handbones.errors import UserError
 from handbones.learning.course import Course
 from handbones.learning.fit import Outcome, fit
+from handbones.learning.run import Run, Split
 from handbones.learning.watch import Watch
+from handbones.learning.world import World
 from tiny import TINY, Interrupter, tiny
 
 pytestmark = pytest.mark.train
@@ -140,3 +142,11 @@ def test_a_signal_to_the_whole_process_group_ends_a_training_in_good_order(drawn
     assert process.returncode == 130, said
     assert "Traceback" not in said and "--resume" in said
     assert load_bundle(tmp_path / "run").card["training"]["steps"] >= 1
+
+
+def test_other_processes_than_before_are_refused(run: tuple[Path, Outcome]) -> None:
+    state = torch.load(run[0] / "last.ckpt", weights_only=True)["callbacks"]
+    kept = next(value for name, value in state.items() if "Course" in name)
+    course = Course(tiny(), Run(run[0], tiny(), Split([], [])), 1, [], Watch(), World(0, 2))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="was trained by 1 processes: resume it with as many"):
+        course.load_state_dict(kept)

@@ -72,8 +72,26 @@ def test_impossible_requests_are_refused(tmp_path: Path) -> None:
 
 def test_a_collection_is_not_mixed_with_another(tmp_path: Path) -> None:
     synth(tmp_path, 1, seed=0, size=64, workers=1)
-    with pytest.raises(UserError, match="holds a collection already"):
+    with pytest.raises(UserError, match="is not empty, and what is in it would mix"):
         synth(tmp_path, 1, seed=1, size=64, workers=1)
     with pytest.raises(UsageError, match="--seed -1"):
         synth(tmp_path / "other", 1, seed=-1)
     assert not (tmp_path / "other").exists()
+
+
+def test_what_is_cut_leaves_nothing_that_looks_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("handbones.phantom.synthesis.plant", cut)
+        with pytest.raises(KeyboardInterrupt):
+            synth(tmp_path, 3, seed=0, size=64, workers=1, defects=0.2)
+    assert not list(tmp_path.iterdir())
+    synth(tmp_path, 3, seed=0, size=64, workers=1, defects=0.2)
+    assert {path.name for path in tmp_path.iterdir()} == {"train", "test", "meta_data.xlsx", "defects.csv"}
+
+
+def test_as_many_mistakes_as_asked_with_few_people_in_the_test(tmp_path: Path) -> None:
+    synth(tmp_path, 30, 2, test_persons=1, size=64, workers=1, defects=0.2)
+    assert len((tmp_path / "defects.csv").read_text().splitlines()) == pytest.approx(13, abs=1)

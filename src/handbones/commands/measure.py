@@ -43,9 +43,10 @@ def measure(
             found = opener(bundle).segment_hands(cases)
             for case, (radiograph, hands) in zip(cases, found, strict=True):
                 shape = radiograph.height, radiograph.width
-                for number, hand in enumerate(hands, 1):
+                seen = [hand for hand in hands if hand.found]
+                for number, hand in enumerate(seen, 1):
                     tables.add(case.person, case.name, "model", number, hand.labels(), shape, radiograph.spacing)
-                if not hands:
+                if not seen:
                     tables.add(case.person, case.name, "model", 0, Labels({}), shape, radiograph.spacing)
                 progress(1)
         else:

@@ -59,6 +59,8 @@ def predict(
     make_folder(out)
     empty: list[str] = []
     coco = CocoDocument()
+    if shard.count > 1 and not resume:  # the others must not take what an earlier run left for this one's
+        shard.place(out / "submission.csv").unlink(missing_ok=True)
     submission = SubmissionWriter(shard.place(out / "submission.csv"), keep=True, resume=resume)
     if resume:
         _check_settings(out / MADE_WITH, settings, submission)

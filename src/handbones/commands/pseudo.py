@@ -11,7 +11,7 @@ from handbones.collection import METADATA_FILE, Case
 from handbones.commands.console import collection_of, counting, quoted
 from handbones.commands.looking import Opener, looking
 from handbones.errors import UserError
-from handbones.files import make_folder
+from handbones.files import whole_folder
 
 if TYPE_CHECKING:
     from handbones.inference.pseudo import Judged
@@ -46,29 +46,27 @@ def pseudo(
         raise UserError(f"{data}: every picture has labels: there is nothing to label")
     segmenter = opener(bundle)
     limits = labelling.Limits(agreement, confidence)
-    unfinished = make_folder(out) / ".unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a round that was cut
     judged: list[Judged] = []
     kept: list[Case] = []
-    with counting("pictures", len(cases)) as progress:
-        for case in cases:
-            opinion = labelling.look(segmenter, case)
-            judged.append(opinion.judged(limits))
-            if not judged[-1].reason:
-                kept.append(labelling.keep(unfinished, opinion))
-            progress(1)
-    if audit and kept:
-        gross = _audited(kept)
-        judged = [replace(one, reason=one.reason or gross.get((one.case.person, one.case.name), "")) for one in judged]
-    labelling.write_table(out / labelling.TABLE, judged)
-    count = sum(not one.reason for one in judged)
-    if count:
-        table = out / METADATA_FILE
-        if collection.table and collection.table.resolve() != table.resolve():
-            table.unlink(missing_ok=True)  # of an earlier round
-            labelling.link(collection.table, table)
-        (unfinished / "train").rename(out / "train")  # the last: what is there is whole
-    shutil.rmtree(unfinished, ignore_errors=True)
+    with whole_folder(out) as folder:
+        with counting("pictures", len(cases)) as progress:
+            for case in cases:
+                opinion = labelling.look(segmenter, case)
+                judged.append(opinion.judged(limits))
+                if not judged[-1].reason:
+                    kept.append(labelling.keep(folder, opinion))
+                progress(1)
+        if audit and kept:
+            gross = _audited(kept)
+            judged = [
+                replace(one, reason=one.reason or gross.get((one.case.person, one.case.name), "")) for one in judged
+            ]
+        labelling.write_table(folder / labelling.TABLE, judged)
+        count = sum(not one.reason for one in judged)
+        if not count:
+            shutil.rmtree(folder / "train", ignore_errors=True)
+        elif collection.table and collection.table.resolve() != (out / METADATA_FILE).resolve():
+            labelling.link(collection.table, folder / METADATA_FILE)
     print(f"{count} of {len(cases)} pictures kept: {out}; all in {out / labelling.TABLE}")
     if not count:
         print("nothing to learn from: lower --agreement or --confidence, or train the model further")

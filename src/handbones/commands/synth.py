@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from handbones.commands.console import counting, quoted
+from handbones.commands.console import counted, counting, quoted
 from handbones.phantom.settings import PRESETS, find_preset
 
 
@@ -51,5 +51,8 @@ def synth(
             progress=progress,
         )
     print(f"{pictures} radiographs of {persons} people: {out}")
+    if defects:
+        table = out / "defects.csv"
+        print(f"{counted(len(table.read_text(encoding='utf-8').splitlines()) - 1, 'known mistake')}: {table}")
     print(f"look:   handbones check {quoted(out)}")
     print(f"learn:  handbones train {quoted(out)} --recipe small --out runs/small")

@@ -55,6 +55,8 @@ def _onnxruntime(bundle: Bundle, device: str) -> Backend:
     if provider not in onnxruntime.get_available_providers():
         raise UserError("--device cuda: this onnxruntime has no CUDA: install onnxruntime-gpu, or use --backend torch")
     session = _session(bundle.onnx, provider, {} if device == "cpu" else {"device_id": own_gpu()})
+    if provider not in session.get_providers():  # it goes on with the processor then, and says so in its log alone
+        raise UserError("--device cuda: onnxruntime could not load CUDA or cuDNN: install those that it names above")
 
     def run(pictures: Pictures, metadata: Values | None = None, /) -> BatchLogits:
         given = {"pictures": pictures} if metadata is None else {"pictures": pictures, "metadata": metadata}

@@ -41,35 +41,43 @@ def cache_folder() -> Path | None:
     return base / "handbones"
 
 
-def recall(folder: Path | None, case: Case, kind: type[T]) -> T | None:
-    """The facts of a case, a dataclass of the given kind, if they are there and its files are unchanged."""
-    if folder is None:
+def recall(entry: Path | None, kind: type[T]) -> T | None:
+    """Facts that are kept, a dataclass of the given kind; None if they are not there."""
+    if entry is None:
         return None
     try:
-        with np.load(_entry(folder, case), allow_pickle=False) as stored:
+        with np.load(entry, allow_pickle=False) as stored:
             facts: T = _unflatten(kind, {name: stored[name] for name in stored.files})
             return facts
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
 
 
-def remember(folder: Path | None, case: Case, facts: Any) -> None:
+def remember(entry: Path | None, facts: Any) -> None:
     """Keep facts, if that can be."""
-    if folder is None:
+    if entry is None:
         return
     try:
-        with atomic_path(_entry(folder, case)) as temporary, temporary.open("wb") as file:
+        with atomic_path(entry) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **flatten(facts))
     except UserError as error:  # a cache is a comfort, not a need
         logger.debug("facts not kept: %s", error)
 
 
-def _entry(folder: Path, case: Case) -> Path:
-    """The file for a case; another one after its files, or this package, have changed."""
+def entry(folder: Path | None, case: Case) -> Path | None:
+    """The file for the facts of a case, another one after its files, or this package, have changed.
+
+    None where nothing is kept, or a file is gone.
+    """
+    if folder is None:
+        return None
     stamp = [__version__, str(_FORMAT)]
     for path in (case.image, case.labels):
         if path is not None:
-            status = path.stat()
+            try:
+                status = path.stat()
+            except OSError:
+                return None
             stamp += [str(path.resolve()), str(status.st_size), str(status.st_mtime_ns)]
     return folder / "facts" / f"{hashlib.sha256('|'.join(stamp).encode()).hexdigest()[:32]}.npz"
 

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from handbones.anatomy import BONES
 from handbones.collection import Case
+from handbones.errors import KILLED, UserError
 from handbones.insight import cache as kept
 from handbones.insight.edges import Edges, edges_of
 from handbones.insight.exposure import Exposure, exposure_of
@@ -108,14 +110,16 @@ def survey(
     `cache` is a folder for the facts (None: none are kept). Raises `UserError` for a file that cannot be read.
     """
     facts: list[Facts | None] = [None] * len(cases)
-    for index, case in enumerate(cases):
-        facts[index] = kept.recall(cache, case, Facts)
+    # As the files are now: one that changes while it is looked at must not pass for the new one.
+    entries = [kept.entry(cache, case) for case in cases]
+    for index, entry in enumerate(entries):
+        facts[index] = kept.recall(entry, Facts)
     missing = [index for index, known in enumerate(facts) if known is None]
     if seen and len(cases) > len(missing):
         seen(len(cases) - len(missing))
     for index, found in _look_at_all([cases[index] for index in missing], workers):
         facts[missing[index]] = found
-        kept.remember(cache, cases[missing[index]], found)
+        kept.remember(entries[missing[index]], found)
         if seen:
             seen(1)
     return Survey(list(cases), cast("list[Facts]", facts))
@@ -174,6 +178,8 @@ def _look_at_all(cases: Sequence[Case], workers: int | None) -> Iterator[tuple[i
         try:
             for future in as_completed(index_of):
                 yield index_of.pop(future), future.result()
+        except BrokenProcessPool:
+            raise UserError(KILLED) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -94,7 +94,7 @@ class Course(Callback):
 
     def grown(self, batch: int) -> float:
         """How much pictures of a batch have grown, 0 to 1: by its number, or by the clock where time is limited."""
-        if not self.grows:
+        if not self.grows or batch < self.world.size:  # the first is as large as any: is there memory for it?
             return 1.0
         training, steps = self.recipe.training, self.total_steps
         by_step = batch / (training.accumulate * self.world.size) / steps if steps else 0.0
@@ -192,6 +192,7 @@ class Course(Callback):
         return {
             "learned": self.learned,
             "grows": self.grows,
+            "processes": self.world.size,
             "seconds": self.seconds,
             "validated": list(self._validated),
             "dice": self._dice,
@@ -200,6 +201,9 @@ class Course(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        processes = state_dict.get("processes", self.world.size)
+        if processes != self.world.size:  # a step and the whole would be other ones
+            raise UserError(f"{self.run.folder}: was trained by {processes} processes: resume it with as many")
         self.learned = state_dict.get("learned", False)
         self.grows = state_dict.get("grows", not self.learned)
         self._earlier = state_dict["seconds"]
@@ -284,7 +288,7 @@ class _Meter:
     def read(self) -> tuple[float, float, float]:
         """Mean loss, samples a second, share of the time spent waiting; those of the last report if there are none."""
         if self.losses:
+            loss = float(np.mean([float(value) for value in self.losses]))  # waits until a GPU has done its steps
             passed = max(time.monotonic() - self.start, 1e-9)
-            loss = float(np.mean([float(value) for value in self.losses]))
             self.last = (loss, self.samples / passed, self.waited / passed)
         return self.last

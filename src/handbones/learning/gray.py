@@ -38,7 +38,8 @@ def collimate(rng: np.random.Generator, picture: Gray, masks: Packed, settings: 
         return picture, masks
     height, width = picture.shape
     left, top, right, bottom = rng.uniform(0, 1 / 7, 4) * (width, height, width, height)
-    corners = np.array([(left, top), (width - left, top), (width - right, height - bottom), (right, height - bottom)])
+    right, bottom = width - right, height - bottom
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
     corners += rng.uniform(-0.02, 0.02, (4, 2)) * (width, height)
     open_part = np.zeros_like(picture)
     cv2.fillConvexPoly(open_part, np.rint(corners).astype(np.int32), 255)

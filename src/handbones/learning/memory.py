@@ -29,7 +29,7 @@ def explain_memory(error: Exception, recipe: Recipe, *, validating: bool, worker
         return f"/dev/shm is full: lower training.workers (now {workers}), or enlarge it (docker run --shm-size=8g)"
     if in_worker and "signal: Killed" in text:
         return f"a worker was killed, as happens where memory runs out: lower training.workers (now {workers})"
-    if isinstance(error, torch.OutOfMemoryError) or "CUDA out of memory" in text:
+    if gpu_is_full(error):
         place = "the GPU's memory is full"
     elif isinstance(error, MemoryError) or "can't allocate memory" in text or "MemoryError" in text:
         place = "memory is full"
@@ -37,7 +37,7 @@ def explain_memory(error: Exception, recipe: Recipe, *, validating: bool, worker
         return None
     if in_worker:
         return f"{place}: lower training.workers (now {workers})"
-    if validating:
+    if validating and recipe.validation.batch > 1:
         return f"{place} in validation: lower validation.batch (now {recipe.validation.batch})"
     batch = recipe.training.batch
     parts = [f"lower training.batch (now {batch}; raise training.accumulate to make up for it)"] if batch > 1 else []
@@ -48,3 +48,9 @@ def explain_memory(error: Exception, recipe: Recipe, *, validating: bool, worker
     if recipe.patches.size is None:
         parts.append("train on parts of the pictures (patches.size)")
     return f"{place}: " + ", or ".join(parts)
+
+
+def gpu_is_full(error: Exception) -> bool:
+    """Whether torch, CUDA or one of its libraries says so."""
+    words = "CUDA out of memory", "CUDA error: out of memory", "_ALLOC_FAILED"
+    return isinstance(error, torch.OutOfMemoryError) or any(part in str(error) for part in words)

@@ -83,7 +83,7 @@ class BoneModule(LightningModule):
         kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
         # A fused optimiser takes the scale off fp16 gradients itself, too late for clipping.
         scaler = getattr(self.trainer.precision_plugin, "scaler", None) if self._trainer else None
-        return kind(trained, fused=scaler is None, **options)
+        return kind(trained, fused=True if scaler is None else None, **options)
 
     def _trained(self) -> list[nn.Parameter]:
         return [*self.network.parameters(), *(self.supervision.parameters() if self.supervision is not None else ())]

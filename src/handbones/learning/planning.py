@@ -8,6 +8,7 @@ import torch
 from handbones.errors import UserError
 from handbones.learning import cpu
 from handbones.learning.fit import precision_here
+from handbones.learning.memory import gpu_is_full
 from handbones.learning.networks import best_device, build_network
 from handbones.recipe import Recipe, load_recipe
 
@@ -148,7 +149,9 @@ def _rate(device: torch.device, size: int, batch: int) -> float | None:
         while count < 1 or time.perf_counter() - started < 0.5:
             step()
             count += 1
-    except (torch.OutOfMemoryError, MemoryError):
+    except (RuntimeError, MemoryError) as error:
+        if not (isinstance(error, MemoryError) or gpu_is_full(error)):
+            raise
         return None
     if device.type == "cuda":
         free = _MEMORY * torch.cuda.get_device_properties(device).total_memory

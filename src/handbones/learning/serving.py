@@ -12,18 +12,19 @@ from handbones.learning.networks import Network
 
 
 def serve(network: Network, device: str) -> Backend:
-    """A function from (N, 1, H, W) uint8 to (N, 29, h, w) float32 logits; bfloat16 inside on a GPU.
+    """A function from (N, 1, H, W) uint8 to (N, 29, h, w) float32 logits; bfloat16 inside on a GPU that knows it.
 
     Raises `UserError` if the device is not there.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no GPU on this machine: leave --device out")
     place = torch.device(device, own_gpu() % torch.cuda.device_count()) if device == "cuda" else torch.device(device)
+    half = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     network = network.to(place).to(memory_format=torch.channels_last).eval()
 
     def run(pictures: Pictures, metadata: Values | None = None, /) -> BatchLogits:
         given = [torch.from_numpy(array).to(place) for array in (pictures, metadata) if array is not None]
-        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=half):
             logits: npt.NDArray[Any] = network(*given).float().cpu().numpy()
         return logits
 

@@ -70,9 +70,11 @@ def plant(orders: Sequence[Order], share: float, seed: int, *, labels_only: bool
     kinds = [str(kind) for kind in rng.permutation([kind for kind in kinds if test or kind != "leak"])]
     wanted, turn = round(share * 2 * len(orders)), 0
     defects: list[Defect] = []
-    while len(defects) < wanted and len(train) > 1 and (test or "leak" not in kinds):
+    while len(defects) < wanted and len(train) > 1:
         kind = kinds[turn % len(kinds)]
         turn += 1
+        if kind == "leak" and not test:
+            continue
         if kind in SPOILERS:
             defects += _spoil(kind, _some_hand(train.pop(), rng), rng)
         else:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handbones.anatomy import ANATOMY
+from handbones.anatomy import ANATOMY, INDEX
 from handbones.labels import Labels
 from handbones.metadata import UNKNOWN, Metadata
 from handbones.phantom.contents import Contents, draw_contents
@@ -42,6 +42,8 @@ class Phantom:
     camera: Camera
     nails: bool
     """Whether finger nails show."""
+    tilt: float
+    """Degrees from forearm to hand, positive towards the little finger, as the bones lie."""
 
     @property
     def metadata(self) -> Metadata:
@@ -51,7 +53,7 @@ class Phantom:
 
 def metadata_of(hand: "Phantom | Geometry") -> Metadata:
     """What could be known of a hand beside its picture."""
-    return replace(_metadata(hand.person), side=hand.side, tilt=hand.pose.tilt)
+    return replace(_metadata(hand.person), side=hand.side, tilt=hand.tilt)
 
 
 def _metadata(person: Person) -> Metadata:
@@ -70,7 +72,7 @@ def draw(
     """One phantom of the given size; a person and a side can be given to draw the same hand again."""
     bare = draw_geometry(rng, settings, height, width, person=person, side=side)
     pixels, nails = _expose(rng, [bare], settings)
-    return Phantom(pixels, bare.packed, bare.side, bare.person, bare.pose, bare.camera, nails)
+    return Phantom(pixels, bare.packed, bare.side, bare.person, bare.pose, bare.camera, nails, bare.tilt)
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,16 @@ class Geometry:
     def packed(self) -> NDArray[np.uint32]:
         """(h, w) masks; the exposure changes them."""
         return masks(self.body, self.camera)
+
+    @property
+    def tilt(self) -> float:
+        """Degrees from forearm to hand, between the bones that `wrist_tilt` takes from labels.
+
+        The pose's tilt turns a hand whose middle metacarpal leans by itself.
+        """
+        ahead = self.body.placement.axes[:, :2, 1] @ (1, 1j)
+        hand, radius, ulna = (ahead[INDEX[label]] for label in ("finger-11", "Radius", "Ulna"))
+        return float(np.degrees(np.angle(hand / (radius / abs(radius) + ulna / abs(ulna)))))
 
 
 def draw_geometry(
@@ -220,17 +232,20 @@ def draw_both(rng: Rng, settings: PhantomSettings, height: int, width: int) -> S
 
 OUTLINE_TOLERANCE_PX = 0.75
 """How far an outline may lie from the mask that it is traced from."""
+_CRUMB_PX, _SMALL_PX = 12.0, 512
+"""Area under which a piece is none, and the picture's side under which it is less."""
 
 
 def trace(packed: NDArray[np.uint32]) -> Labels:
     """Outlines of packed masks, as an annotator would leave them: integer points on the bones' outermost pixels."""
     polygons: dict[str, list[NDArray[np.float64]]] = {}
+    crumb = _CRUMB_PX * min(1.0, min(packed.shape) / _SMALL_PX) ** 2
     for bone in ANATOMY:
         mask = ((packed >> np.uint32(bone.index)) & 1).astype(np.uint8)
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         # Crumbs at a border or behind a shutter's corner are nothing an annotator would draw.
-        large = sorted((o for o in outlines if cv2.contourArea(o) >= 12.0), key=cv2.contourArea, reverse=True)
+        large = sorted((o for o in outlines if cv2.contourArea(o) >= crumb), key=cv2.contourArea, reverse=True)
         simple = [cv2.approxPolyDP(o, OUTLINE_TOLERANCE_PX, True)[:, 0].astype(np.float64) for o in large]
-        if simple:
-            polygons[bone.label] = [o for o in simple if len(o) >= 3]
+        if kept := [o for o in simple if len(o) >= 3]:
+            polygons[bone.label] = kept
     return Labels(polygons=polygons)

@@ -4,13 +4,14 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from handbones.errors import UsageError, UserError
-from handbones.files import make_folder
+from handbones.errors import KILLED, UsageError, UserError
+from handbones.files import whole_folder
 from handbones.metadata import Metadata, write_metadata
 from handbones.phantom.defects import plant, spotless
 from handbones.phantom.drawing import draw
@@ -51,25 +52,25 @@ def synth(
         raise UsageError(f"--defects {defects}: give a share of the pictures from 0 to 0.5")
     if seed < 0:
         raise UsageError(f"--seed {seed}: must be 0 or more")
-    if any((Path(out) / split / "DCM").is_dir() for split in ("train", "test")):
-        raise UserError(f"{out}: holds a collection already, which another would mix with: choose another folder")
+    if Path(out).is_dir() and any(not path.name.startswith(".") for path in Path(out).iterdir()):
+        raise UserError(f"{out}: is not empty, and what is in it would mix with a collection: choose another folder")
     if defects and not labels_only:
         settings, test_settings = spotless(settings), spotless(test_settings or settings)
-    out = make_folder(out)
-    orders = []
-    for number in range(1, persons + 1):
-        testing = number > persons - test
-        chosen = (test_settings or settings) if testing else settings
-        split = "test" if testing else "train"
-        orders.append(Order(out, number, split, seed, size, chosen, not testing or test_labels))
-    rows: dict[int, Metadata] = {}
-    for number, metadata in _run(orders, workers):
-        rows[number] = metadata
-        if progress:
-            progress(1)
-    write_metadata(out / "meta_data.xlsx", sorted(rows.items()))
-    if defects:
-        plant(orders, defects, seed, labels_only=labels_only)
+    with whole_folder(out) as folder:
+        orders = []
+        for number in range(1, persons + 1):
+            testing = number > persons - test
+            chosen = (test_settings or settings) if testing else settings
+            split = "test" if testing else "train"
+            orders.append(Order(folder, number, split, seed, size, chosen, not testing or test_labels))
+        rows: dict[int, Metadata] = {}
+        for number, metadata in _run(orders, workers):
+            rows[number] = metadata
+            if progress:
+                progress(1)
+        write_metadata(folder / "meta_data.xlsx", sorted(rows.items()))
+        if defects:
+            plant(orders, defects, seed, labels_only=labels_only)
     return 2 * persons
 
 
@@ -87,6 +88,8 @@ def _run(orders: list[Order], workers: int | None) -> Iterator[tuple[int, Metada
         try:
             for future in as_completed(futures):
                 yield future.result()
+        except BrokenProcessPool:
+            raise UserError(KILLED) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -1,5 +1,7 @@
 """Where the hand lies in the picture: the camera of one radiograph."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,9 +36,11 @@ def draw_camera(rng: Rng, body: Body, tilt: float, view: View, bars: Bars, heigh
         matrix = _framed(rng, hand, wrist, view, height, width)
     if rng.random() < view.zoomed:
         matrix = _zoom(rng, matrix, body, view, height, width)
-    matrix[:, 2] += columns.start, rows.start
-    camera = Camera(source, (float(beam[0]), float(beam[1])), matrix, full_height, full_width)
-    return camera.mirrored() if rng.random() < view.left else camera
+    camera = Camera(source, (float(beam[0]), float(beam[1])), matrix, height, width)
+    if rng.random() < view.left:
+        camera = camera.mirrored()  # between the bars, which stay where they are
+    shifted = camera.matrix + np.array([[0.0, 0.0, columns.start], [0.0, 0.0, rows.start]])
+    return replace(camera, matrix=shifted, height=full_height, width=full_width)
 
 
 def _hand_points(body: Body) -> Floats:

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from handbones.errors import UserError
-from handbones.insight.audit.drawing import drawing_findings
+from handbones.insight.audit.drawing import drawing_findings, lost_labels
 from handbones.insight.audit.findings import KINDS, Finding, Kind, name_of, ranked, write_exclude, write_findings
 from handbones.insight.audit.geometry import Geometry, counted_findings
 from handbones.insight.audit.people import person_findings
@@ -36,10 +37,21 @@ def audit(survey: Survey, *, seen: Callable[[int], None] | None = None) -> list[
         except UserError as error:
             logger.warning("reversed, swapped, misplaced and size were not judged: %s", error)
             findings += counted_findings(labelled)
+        lost = {id(case) for case, gone in zip(labelled.cases, lost_labels(labelled), strict=True) if gone}
+        findings = [_sound_one_kept(found, lost) for found in findings]
         findings += drawing_findings(labelled, sides)
         bad = {id(found.case) for found in findings if found.gross}
         findings += person_findings(labelled, np.array([id(case) not in bad for case in labelled.cases]))
     return ranked(_told_once(findings))
+
+
+def _sound_one_kept(found: Finding, lost: set[int]) -> Finding:
+    """Of a picture that is there twice, that copy is told of whose labels are those of another picture."""
+    other = found.other
+    if found.kind != "duplicate" or other is None or id(other) not in lost or id(found.case) in lost:
+        return found
+    reason = found.reason.replace(name_of(other), name_of(found.case))
+    return replace(found, case=other, other=found.case, reason=f"{reason} Its labels are of another picture.")
 
 
 def _told_once(findings: list[Finding]) -> list[Finding]:

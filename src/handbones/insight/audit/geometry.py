@@ -115,7 +115,9 @@ class Geometry:
         if _repeated(polygons):
             return _drawn_again(case, bone, polygons), set()
         parts = _parts(bone, polygons)
-        off = np.array([self.fit.off_as(hand, s.centre[bone], float(np.log(max(s.area[bone], 1)) / 2)) for s in parts])
+        places = [self._place_of(hand, bone, part) for part in parts]
+        sizes = [float(np.log(max(part.area[bone], 1)) / 2) for part in parts]
+        off = np.array([self.fit.off_as(hand, *known) for known in zip(places, sizes, strict=True)])
         first = int(off[:, bone].argmin())
         spare = max((i for i in range(len(parts)) if i != first), key=lambda i: parts[i].area[bone])
         taken = int(off[spare].argmin())
@@ -124,6 +126,13 @@ class Geometry:
             reason = f"{label} is drawn twice, the second time over {BONES[taken]}, which is missing."
             return Finding(case, "doubled", (label, BONES[taken]), 3.0, reason), {bone, taken}
         return _drawn_again(case, bone, polygons, first), {bone}
+
+    def _place_of(self, hand: int, bone: int, part: Shapes) -> Floats:
+        """Where an outline of a bone lies, as the model has it: of radius and ulna the end at the wrist."""
+        if ANATOMY[bone].group != "forearm":
+            return np.asarray(part.centre[bone])
+        ends = np.stack([part.top[bone], part.bottom[bone]])
+        return np.asarray(ends[np.linalg.norm(ends - self.fit.expected[hand, bone], axis=1).argmin()])
 
     def _missing(self, hand: int, told: set[int]) -> list[int]:
         """Bones that the collection draws, whose place is well inside the picture, and that are not there."""

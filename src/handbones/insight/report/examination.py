@@ -136,7 +136,7 @@ def _map(wrong: Packed) -> bytes:
 
 
 def _surfaces(answer: Packed, truth: Packed) -> tuple[Floats, Floats]:
-    hd95, distance = np.zeros(len(BONES)), np.zeros(len(BONES))
+    hd95, distance = np.full(len(BONES), np.nan), np.full(len(BONES), np.nan)
     for bone in ANATOMY:
         bit = np.uint32(1 << bone.index)
         one, two = (answer & bit) != 0, (truth & bit) != 0

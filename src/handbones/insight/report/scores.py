@@ -28,8 +28,8 @@ def add_overview(page: Page, examined: Examination) -> None:
         {
             "mean Dice": f"{evaluation.mean:.4f}",
             **{f"Dice of {group}": f"{value:.4f}" for group, value in evaluation.by_group.items()},
-            "HD95 (px)": f"{np.nanmean(examined.stack('hd95')):.1f}",
-            "average distance (px)": f"{np.nanmean(examined.stack('distance')):.2f}",
+            "HD95 (px)": _mean_of_compared(examined.stack("hd95"), 1),
+            "average distance (px)": _mean_of_compared(examined.stack("distance"), 2),
             "bones not found at all": missed,
             "bones found where none is": invented,
         }
@@ -41,6 +41,11 @@ def add_overview(page: Page, examined: Examination) -> None:
         "Dice is the mean over the pictures, then over the bones; distances between borders leave out bones that one "
         "side has not drawn at all."
     )
+
+
+def _mean_of_compared(values: Floats, digits: int) -> str:
+    compared = values[~np.isnan(values)]
+    return f"{compared.mean():.{digits}f}" if compared.size else "none compared"
 
 
 def add_scores(page: Page, examined: Examination) -> list[Table]:
