@@ -9,6 +9,7 @@ not run again, and a run that was cut goes on where it stopped (--runs keeps the
 
 import argparse
 import json
+import multiprocessing
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def radiographs(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 def train(name: str, seed: int, steps: int, size: int, folder: Path) -> Path:
     """The bundle of a variant, trained on from where it was left."""
     settings, share = VARIANTS[name]
-    PRESETS["wild"] = settings  # the workers are forked from here
+    PRESETS["wild"] = settings  # the workers are forked from here, see `main`
     budget = [f"training.steps={steps}", "training.minutes=null", "validation.minutes=null", f"training.seed={seed}"]
     recipe = load_recipe("default", ["phantoms.profile=wild", "phantoms.validation=1", *budget, *sizes(share * size)])
     run = folder / f"{name} {seed}".replace(" ", "-")
@@ -94,6 +95,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="keep the training runs here")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    multiprocessing.set_start_method("fork")  # others would not know of a variant; fails where there is no fork
     done = json.loads(options.json.read_text()) if options.json and options.json.exists() else {"rows": []}
     if any(done.get(name, value) != value for name, value in (("steps", options.steps), ("size", options.size))):
         raise SystemExit(f"{options.json}: of {done['steps']} steps at {done.get('size')} pixels: name another file")

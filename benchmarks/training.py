@@ -53,12 +53,13 @@ class Rates(Watch):
         self.waits: list[float] = []
 
     def stepped(self, state: State) -> None:
-        self.rates.append(state.rate)
-        self.waits.append(state.wait)
+        if state.step > _WARM_UP:
+            self.rates.append(state.rate)
+            self.waits.append(state.wait)
 
     def read(self) -> tuple[float, float]:
         """Pictures a second, and the share of the time that the network waited for them."""
-        return median(self.rates[_WARM_UP:]), mean(self.waits[_WARM_UP:])
+        return median(self.rates), mean(self.waits)
 
 
 class Bare:
@@ -105,7 +106,7 @@ class InTurns(Watch):
         now = time.perf_counter()
         with stopped(active_children()):
             passes = self.bare.step()
-        if self._left is not None:
+        if self._left is not None and self._left[0] >= _WARM_UP:
             step, left = self._left
             self.seconds.append(((now - left) / (state.step - step), passes))
             self.waits.append(state.wait)
@@ -129,8 +130,8 @@ def loop_and_bare(recipe: Recipe, collection: Collection) -> tuple[float, float,
     turns = InTurns(Bare(recipe))
     with tempfile.TemporaryDirectory() as folder:
         fit(recipe, Path(folder, "run"), collection, watch=turns)
-    steps, passes = (median(seconds) for seconds in zip(*turns.seconds[_WARM_UP:], strict=True))
-    return recipe.training.batch / steps, recipe.training.batch / passes, mean(turns.waits[_WARM_UP:])
+    steps, passes = (median(seconds) for seconds in zip(*turns.seconds, strict=True))
+    return recipe.training.batch / steps, recipe.training.batch / passes, mean(turns.waits)
 
 
 def whole_loop(recipe: Recipe, collection: Collection) -> tuple[float, float]:
