@@ -1,6 +1,8 @@
 """Samples depend on their serial number alone; the cache is exact and notices changes."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from handbones.errors import UserError
 from handbones.labels import unpack
 from handbones.learning.batches import Growing, Serials
 from handbones.learning.cache import PictureCache
-from handbones.learning.dataset import TrainingSet, draw_phantom
+from handbones.learning.dataset import TrainingSet, draw_phantom, training_loader
 from handbones.learning.validation import ValidationSet, score
 from handbones.recipe import Recipe, load_recipe
 from hands import write_hands
@@ -176,3 +178,19 @@ def test_a_perfect_network_gets_full_marks_however_it_looks(tmp_path: Path) -> N
             canvases = np.stack([item.view.see(255 * plane) for plane in bits])
             marks = score((canvases.astype(np.float32) - 127.5) / 10, item, 0.5)
             assert marks.min() > 0.97
+
+
+def test_a_loader_knows_how_long_it_was_waited_for(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = TrainingSet(recipe(), open_collection(drawn).labelled, PictureCache(None))
+    loader = training_loader(dataset, Serials(2, 0, 3), 0, on_gpu=False)
+    make, clock = TrainingSet.__getitem__, [0.0]
+
+    def slow(samples: TrainingSet, wanted: int) -> dict[str, Any]:
+        clock[0] += 1
+        return make(samples, wanted)
+
+    monkeypatch.setattr(TrainingSet, "__getitem__", slow)
+    monkeypatch.setattr("handbones.learning.dataset.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    for _ in loader:
+        clock[0] += 10  # the network's own time
+    assert loader.waited == 6

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -63,6 +64,8 @@ class Course(Callback):
         self._earlier = 0.0  # seconds of training in the sessions before this one
         self._validated = (0, 0.0)  # step and seconds of the last validation
         self._dice = self._best = math.nan
+        self.waited: Callable[[], float] = lambda: 0.0
+        """Seconds that batches were waited for so far; for who has the loader to set."""
         self._meter = _Meter()
         self._clock = time.monotonic()
         self._saved = 0.0  # seconds at the last checkpoint
@@ -104,7 +107,7 @@ class Course(Callback):
     def state(self) -> State:
         """Where the training is now."""
         epoch = self.step / self.pass_steps if self.pass_steps else 0.0
-        loss, rate, wait = self._meter.read()
+        loss, rate, wait = self._meter.read(self.waited())
         progress = self.progress()
         return State(self.step, epoch, self.seconds / 60, progress, loss, rate, wait, self._dice, self._best)
 
@@ -114,16 +117,13 @@ class Course(Callback):
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self.step = trainer.global_step
-        self._meter.restart()
+        self._meter.restart(self.waited())
         over = self.progress() >= 1  # a resume of a run that is over
         missed = self.step > self._validated[0] and (over or self._validation_due())  # that was stopped just there
         if missed or (self.learned and self.step == 0):
             self.run_validation(module)
             self.run.save_checkpoint(trainer)
         trainer.should_stop = over or self.stale
-
-    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int) -> None:
-        self._meter.begin()
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -186,7 +186,7 @@ class Course(Callback):
             self.watch.said("metadata from the picture: " + describe_errors(errors))
         if self.stale:
             self.watch.said(f"no better Dice in {self.recipe.training.patience} validations: the training ends")
-        self._meter.restart()
+        self._meter.restart(self.waited())
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -231,7 +231,7 @@ class Course(Callback):
         self.watch.stepped(state)
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self._log(trainer, {"loss": state.loss, "lr": rate, "pictures_per_s": state.rate, "data_wait": state.wait})
-        self._meter.restart()  # what showing it took is neither training nor waiting for data
+        self._meter.restart(self.waited())  # what showing it took is neither training nor waiting for data
 
     def _log(self, trainer: Trainer, values: dict[str, Any]) -> None:
         for logger in trainer.loggers:
@@ -268,27 +268,22 @@ class _Meter:
         self.last = (math.nan, 0.0, 0.0)
         self.restart()
 
-    def restart(self) -> None:
-        self.start = self.ended = time.monotonic()
+    def restart(self, waited: float = 0.0) -> None:
+        self.start, self.waited = time.monotonic(), waited
         self.losses: list[torch.Tensor] = []
         self.samples = 0
-        self.waited = 0.0
-
-    def begin(self) -> None:
-        self.waited += time.monotonic() - self.ended
 
     def end(self, loss: torch.Tensor, samples: int, accumulate: int) -> None:
-        self.ended = time.monotonic()
         self.losses.append(loss.detach() * accumulate)  # Lightning has divided it
         self.samples += samples
 
     def due(self) -> bool:
         return time.monotonic() - self.start >= self.EVERY
 
-    def read(self) -> tuple[float, float, float]:
+    def read(self, waited: float) -> tuple[float, float, float]:
         """Mean loss, samples a second, share of the time spent waiting; those of the last report if there are none."""
         if self.losses:
             loss = float(np.mean([float(value) for value in self.losses]))  # waits until a GPU has done its steps
             passed = max(time.monotonic() - self.start, 1e-9)
-            self.last = (loss, self.samples / passed, self.waited / passed)
+            self.last = (loss, self.samples / passed, min(1.0, (waited - self.waited) / passed))
         return self.last

@@ -4,7 +4,8 @@ Everything random about a sample is drawn from the recipe's seed and the sample'
 is the same whatever the number of worker processes, and one that is resumed goes on with the samples that were due.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -232,11 +233,28 @@ def _of_phantom(recipe: Recipe, number: int) -> tuple[np.random.Generator, Phant
     return np.random.default_rng((recipe.training.seed, _PHANTOM, number)), PRESETS[recipe.phantoms.profile]
 
 
+class TimedLoader(DataLoader[Batch]):
+    """Knows how long its batches were waited for."""
+
+    waited = 0.0
+    """Seconds so far."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override] # nobody asks for more
+        batches = super().__iter__()
+        while True:
+            started = time.monotonic()
+            batch = next(batches, None)
+            self.waited += time.monotonic() - started
+            if batch is None:
+                return
+            yield batch
+
+
 def training_loader(
     dataset: TrainingSet, serials: Serials, workers: int, *, on_gpu: bool, world: World | None = None
-) -> DataLoader[Batch]:
+) -> TimedLoader:
     """Batches in the order of their serial numbers."""
-    return DataLoader(
+    return TimedLoader(
         dataset,
         batch_sampler=serials,
         collate_fn=gather,

@@ -130,6 +130,7 @@ def _learn(
     growth = course.grown if recipe.input.grow_from else None
     serials = Serials(training.batch, first, last, world.rank, world.size, growth)
     loader = training_loader(samples, serials, workers, on_gpu=device == "cuda", world=world)
+    course.waited = lambda: loader.waited
     memory = plain_memory_errors(recipe, lambda: course.validating, workers)
     with stopping, _plain_errors(), memory:
         trainer.fit(module, loader, ckpt_path=run.checkpoint if resume else None, weights_only=True)
