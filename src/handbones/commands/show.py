@@ -1,5 +1,6 @@
 """`handbones show`: one radiograph with its bones, fit to print."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -49,9 +50,13 @@ def show(
 
     found = opener(bundle).segment(radiograph) if bundle else None
     figure = portray(radiograph, drawn, found, way=way, names=names, legend=legend, title=case.name)
-    with atomic_path(target) as temporary:
+    with atomic_path(target) as temporary, warnings.catch_warnings(record=True) as told:
+        warnings.filterwarnings("ignore", "(?!Glyph)")
+        warnings.filterwarnings("always", "Glyph .* missing")
         figure.savefig(temporary, dpi=dpi)
     print(f"written: {target}")
+    if told:
+        print(f"letters of {case.name} that no font here has are boxes in its title")
 
 
 def labels_of(picture: Path, size: Size) -> Labels | None:

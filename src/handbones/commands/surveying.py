@@ -19,7 +19,7 @@ Cache = Annotated[
     ),
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep nothing, and look at every file anew.")]
-Workers = Annotated[int | None, typer.Option(help="Processes; one a core unless given.", min=1)]
+Workers = Annotated[int | None, typer.Option(help="Processes; one a core, up to 8, unless given.", min=1)]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")]
 
 

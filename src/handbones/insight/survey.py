@@ -105,7 +105,7 @@ def survey(
     cache: Path | None = None,
     seen: Callable[[int], None] | None = None,
 ) -> Survey:
-    """Look at every case with `workers` processes (None: one a core); `seen` is told how many more are done.
+    """Look at every case with `workers` processes (None: one a core, up to 8); `seen` is told how many more are done.
 
     `cache` is a folder for the facts (None: none are kept). Raises `UserError` for a file that cannot be read.
     """

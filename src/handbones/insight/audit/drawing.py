@@ -8,7 +8,7 @@ import numpy.typing as npt
 from handbones.anatomy import ANATOMY, BONES
 from handbones.insight.audit.findings import Finding
 from handbones.insight.audit.geometry import weakness
-from handbones.insight.audit.medians import nanmedian
+from handbones.insight.medians import nanmedian
 from handbones.insight.survey import Survey
 from handbones.sides import Side
 

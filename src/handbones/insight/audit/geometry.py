@@ -9,8 +9,8 @@ import numpy.typing as npt
 from handbones.anatomy import ANATOMY, BONES
 from handbones.collection import Case
 from handbones.insight.audit.findings import Finding
-from handbones.insight.audit.medians import nanmedian
 from handbones.insight.audit.model import Fit, HandModel, Hands
+from handbones.insight.medians import nanmedian
 from handbones.insight.shapes import Shapes, shapes_of
 from handbones.insight.survey import Facts, Survey
 from handbones.labels import Labels, load_labels

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from handbones.anatomy import BONES, INDEX
 from handbones.errors import UserError
 from handbones.insight.audit.frame import Frames, align, usual_places
-from handbones.insight.audit.medians import nanmedian
+from handbones.insight.medians import nanmedian
 
 Floats = npt.NDArray[np.float64]
 

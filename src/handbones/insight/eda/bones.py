@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES, GROUPS
+from handbones.insight.medians import nanmedian
 from handbones.insight.page import Page, bone_chip
 from handbones.insight.plots import COLOURS, GRAY, INK, bone_axis, new_figure
 from handbones.insight.survey import Survey
@@ -49,11 +50,12 @@ def add_bones(page: Page, survey: Survey) -> list[Table]:
         + ", ".join(f"{SHORT[label]} {label}" for label in BONES[19:])
         + ".",
     )
+    labelled = max(float(np.nansum(share, 1).mean()), 1e-12)  # no bones at all have no share of themselves
     groups = [[bone.index for bone in ANATOMY if bone.group == group] for group in GROUPS]
     section.table(
         ("group", "bones", "share of all pixels (%)", "share of the labelled pixels (%)"),
         [
-            (group, len(members), _sum(100 * share, members), 100 * _sum(share, members) / np.nansum(share, 1).mean())
+            (group, len(members), _sum(100 * share, members), 100 * _sum(share, members) / labelled)
             for group, members in zip(GROUPS, groups, strict=True)
         ],
         "Groups, overlapping pixels counted in each of their bones",
@@ -125,8 +127,10 @@ def _places_figure(survey: Survey) -> "Figure":
     centres[left, :, 0] = 1 - centres[left, :, 0]
     figure = new_figure(6.6, 6.6)
     axes = figure.subplots()
-    middles = _apart(np.nanmedian(centres, axis=0))
+    middles = _apart(nanmedian(centres, axis=0))
     for index, label in enumerate(BONES):
+        if np.isnan(middles[index]).any():
+            continue  # nobody drew it
         axes.plot(*centres[:, index].T, ".", color=COLOURS[index], markersize=2.2, alpha=0.5, rasterized=True)
         axes.annotate(
             SHORT[label],

@@ -36,13 +36,14 @@ def add_overlaps(page: Page, survey: Survey) -> list[Table]:
     """Add the section; all cases must be labelled."""
     common = np.array([facts.overlaps for facts in survey.facts], np.float64)
     several = np.array([facts.several for facts in survey.facts])
+    covered = max(sum(facts.covered for facts in survey.facts), 1e-9)  # no bones at all overlap nowhere
     section = page.section(
         "Overlaps", "Bones lie over each other in a radiograph, so that a pixel can belong to several."
     )
     section.numbers(
         {
             "of all pixels lie in several bones": f"{several.mean():.2%}",
-            "of the labelled pixels do": f"{several.sum() / sum(f.covered for f in survey.facts):.1%}",
+            "of the labelled pixels do": f"{several.sum() / covered:.1%}",
             "at most, in one picture": f"{several.max():.2%}",
         }
     )

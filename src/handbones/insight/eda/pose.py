@@ -85,5 +85,6 @@ def _tilt_figure(known: dict[str, Floats]) -> "Figure":
     for border in (-BENT_DEGREES, BENT_DEGREES):
         axes.axvline(border, color=GRAY, linestyle="--", linewidth=1)
     axes.set(xlabel="wrist tilt (degrees)", ylabel="hands of the part (%)")
-    axes.legend()
+    if any(values.size for values in known.values()):
+        axes.legend()
     return figure
