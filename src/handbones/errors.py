@@ -4,7 +4,7 @@ The message is one line that names the file, label, field or flag and the remedy
 without a traceback and leaves with `exit_code`.
 """
 
-KILLED = "a process was killed, as happens where memory runs out: give fewer --workers"
+KILLED = "a process was killed, as happens where memory runs out: free some, or give fewer --workers"
 """What to say of a process of ours that is gone."""
 
 

@@ -142,5 +142,7 @@ def test_a_hand_keeps_nothing_of_the_one_beside_it(hand: np.ndarray) -> None:
     found = apart([of_masks(masks) for masks in seen])
     for masks, own in zip(found, (left, right), strict=True):
         np.testing.assert_array_equal(masks.masks(), own)
+    both = seen[0] | right  # all of the other hand: which is whose?
+    assert [one.masks().sum() for one in apart([of_masks(both), of_masks(both)])] == [both.sum()] * 2
     nothing = Segmentation(256, 512, {})
     assert [one.found for one in apart([found[0], nothing])] == [True, False]

@@ -11,6 +11,7 @@ import pytest
 
 from handbones.cli import run
 from handbones.errors import UsageError
+from handbones.insight.eda.bones import _apart
 from handbones.insight.portrait import show
 from handbones.labels import Labels, save_labels
 from hands import hand, picture_of, write_hands
@@ -104,3 +105,9 @@ def test_where_no_hand_was_found_none_is_counted(bundle: Path, tmp_path: Path) -
     assert run(["measure", str(tmp_path / "a.png"), "--bundle", str(bundle), *looks, "--out", str(tmp_path)]) == 0
     [row] = csv.DictReader((tmp_path / "ratios.csv").open(encoding="utf-8"))
     assert row["hand"] == "0"
+
+
+def test_a_bone_that_nobody_drew_moves_no_label() -> None:
+    places = np.array([[0.5, 0.5], [0.5, 0.51], [np.nan, np.nan]])
+    moved = _apart(places)
+    assert np.isfinite(moved[:2]).all() and abs(moved[1, 1] - moved[0, 1]) > 0.02

@@ -222,7 +222,7 @@ def test_a_full_memory_in_validation_names_its_batch(
     monkeypatch.setattr("handbones.learning.module.BoneModule.predict", fail)
     with pytest.raises(UserError, match=r"in validation: lower validation\.batch \(now 8\)"):
         fit(tiny(), tmp_path / "run", open_collection(drawn))
-    with pytest.raises(UserError, match=r"memory is full: lower .*input\.size \(now 64\)"):
+    with pytest.raises(UserError, match=r"memory is full in validation: lower input\.size \(now 64\)"):
         fit(tiny("validation.batch=1"), tmp_path / "alone", open_collection(drawn))
     with pytest.raises(UserError, match=r"wandb is not installed.*handbones\[tracking\]"):
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

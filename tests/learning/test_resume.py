@@ -150,3 +150,18 @@ def test_other_processes_than_before_are_refused(run: tuple[Path, Outcome]) -> N
     course = Course(tiny(), Run(run[0], tiny(), Split([], [])), 1, [], Watch(), World(0, 2))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="was trained by 1 processes: resume it with as many"):
         course.load_state_dict(kept)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_start_from_a_model_that_failed_at_once_may_be_made_again(
+    run: tuple[Path, Outcome], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("handbones.learning.module.BoneModule.training_step", fail)
+        with pytest.raises(UserError, match=r"lower training\.batch"):
+            fit(tiny(), tmp_path / "run", open_collection(drawn), init=run[0])
+    again = fit(tiny("training.batch=1", "training.steps=2"), tmp_path / "run", open_collection(drawn), init=run[0])
+    assert again.state.step == 2

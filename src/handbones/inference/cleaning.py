@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -89,10 +90,14 @@ STEPS: dict[str, Callable[[Segmentation], Segmentation]] = {
 def apart(segmentations: Sequence[Segmentation]) -> list[Segmentation]:
     """Hands of one picture, each seen by itself, without what was seen of one of the others beside it.
 
-    A piece goes where it lies nearer to another hand's place of that bone than to its own.
+    A piece goes where it lies nearer to another hand's place of that bone than to its own. Where two of them make out
+    the same hand, all stays.
     """
     spots = [_spots(segmentation) for segmentation in segmentations]
     hands = {number: found[0] for number, of_hand in enumerate(spots) if (found := _hands(of_hand))}
+
+    if not all(one.beside(other) for one, other in combinations(hands.values(), 2)):
+        return list(segmentations)
 
     def own(number: int, spot: Spot) -> bool:
         misses = {other: hand.misses(spot) for other, hand in hands.items()}

@@ -40,6 +40,8 @@ _AREA_FACTOR = 4.0
 _FEWEST_APART = 0.12
 """Two bones nearer than this, in units of the layout, do not tell how the hand lies."""
 
+APART = 0.5
+"""Distance of two hands' middles, in hand lengths, from which they are two."""
 _FAINT = 0.3
 """Probability above which a pixel counts for a spot."""
 MOST_SPOTS = 3
@@ -122,6 +124,10 @@ class Hand:
         """Whether a spot lies about where this hand has that bone, whatever its size."""
         reach = 2 * _REACH[spot.bone] if spot.bone < len(_PLACES) else _FOREARM_REACH
         return bool(self.misses(spot) < reach)
+
+    def beside(self, other: "Hand") -> bool:
+        """Whether it is another hand than that."""
+        return abs(self.centre - other.centre) >= APART * other.length
 
     @property
     def length(self) -> float:

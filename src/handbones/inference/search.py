@@ -20,8 +20,6 @@ _CERTAIN, _SURE, LEAST = 21.0, 14.0, 6.0
 """Scores of a hand, 27 at best: enough not to look for dark bones; not to turn the picture; below this it is none."""
 _SECOND = 0.6
 """Score of a further hand, as a share of the best one's, from which it counts."""
-_APART = 0.5
-"""Distance of two hands' middles, in hand lengths, from which they are two."""
 _FAR = 60.0
 """Degrees by which a hand may lean; networks learn less, but where one saw it so, it knows it so."""
 _MARGIN = 0.1
@@ -107,7 +105,6 @@ def _distinct(seen: Sequence[Sighting]) -> list[Sighting]:
     hands: list[Sighting] = []
     for sighting in seen:
         hand = sighting.hand
-        near = any(abs(hand.centre - other.centre) < _APART * other.length for other, *_ in hands)
-        if not near and hand.score >= _SECOND * seen[0].hand.score:
+        if all(hand.beside(other) for other, *_ in hands) and hand.score >= _SECOND * seen[0].hand.score:
             hands.append(sighting)
     return hands

@@ -97,7 +97,7 @@ class Course(Callback):
 
     def grown(self, batch: int) -> float:
         """How much pictures of a batch have grown, 0 to 1: by its number, or by the clock where time is limited."""
-        if not self.grows or batch < self.world.size:  # the first is as large as any: is there memory for it?
+        if not self.grows or batch < self.world.size:  # the first has its final size: is there memory for it?
             return 1.0
         training, steps = self.recipe.training, self.total_steps
         by_step = batch / (training.accumulate * self.world.size) / steps if steps else 0.0
@@ -120,8 +120,9 @@ class Course(Callback):
         self._meter.restart(self.waited())
         over = self.progress() >= 1  # a resume of a run that is over
         missed = self.step > self._validated[0] and (over or self._validation_due())  # that was stopped just there
-        if missed or (self.learned and self.step == 0):
+        if missed or (self.learned and not self.history):
             self.run_validation(module)
+        if missed:
             self.run.save_checkpoint(trainer)
         trainer.should_stop = over or self.stale
 

@@ -37,8 +37,11 @@ def explain_memory(error: Exception, recipe: Recipe, *, validating: bool, worker
         return None
     if in_worker:
         return f"{place}: lower training.workers (now {workers})"
-    if validating and recipe.validation.batch > 1:
-        return f"{place} in validation: lower validation.batch (now {recipe.validation.batch})"
+    if validating:
+        batch, size = recipe.validation.batch, recipe.input.size
+        return f"{place} in validation: lower " + (
+            f"validation.batch (now {batch})" if batch > 1 else f"input.size (now {size})"
+        )
     batch = recipe.training.batch
     parts = [f"lower training.batch (now {batch}; raise training.accumulate to make up for it)"] if batch > 1 else []
     side = "patches.size" if recipe.patches.size else "input.size"

@@ -29,7 +29,7 @@ from lightning.pytorch import Trainer
 
 from handbones import __version__
 from handbones.anatomy import BONES
-from handbones.bundle import CASES, ONNX, RECIPE, Card, load_bundle, save_cover, trained_on
+from handbones.bundle import CARD, CASES, ONNX, RECIPE, Card, load_bundle, save_cover, trained_on
 from handbones.collection import Case, Collection
 from handbones.errors import UsageError, UserError
 from handbones.files import atomic_path, explain, make_folder, write_text
@@ -114,7 +114,7 @@ def refuse_another(folder: Path) -> None:
     """Raise `UserError` if there is a run in the folder already, or the model that one has left."""
     if (folder / CHECKPOINT).exists():
         raise UserError(f"{folder}: holds a training run: add --resume to go on, or choose another --out")
-    if (folder / _BUNDLE).exists():
+    if (folder / _BUNDLE / CARD).exists() and load_bundle(folder / _BUNDLE).card.get("training", {}).get("steps"):
         raise UserError(f"{folder}: holds the model of an earlier run: remove it, or choose another --out")
 
 

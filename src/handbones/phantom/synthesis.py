@@ -41,7 +41,7 @@ def synth(
     planted and listed in `defects.csv`; the others then show no foreign objects. With `labels_only`, they are mistakes
     in labels of the training alone, and pictures stay as they are. `progress` is called with 1 after each person. The
     same arguments give the same files. Raises `UsageError` for impossible numbers, `UserError` where
-    nothing can be written or a collection is already.
+    nothing can be written or `out` is not empty.
     """
     test = round(persons / 4) if test_persons is None else test_persons
     if persons < 1 or not 0 <= test <= persons:

@@ -152,6 +152,6 @@ def _apart(places: Floats) -> Floats:
         near = (np.abs(step) < room).all(axis=2) & ~np.eye(len(places), dtype=bool)
         if not near.any():
             break
-        push = np.where(step[..., 1] >= 0, 1, -1) * (room[1] - np.abs(step[..., 1])) * near
+        push = np.where(near, np.where(step[..., 1] >= 0, 1, -1) * (room[1] - np.abs(step[..., 1])), 0)
         places = places + np.stack([np.zeros(len(places)), 0.3 * push.sum(axis=1)], axis=1)
     return places
