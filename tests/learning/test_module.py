@@ -31,12 +31,12 @@ def test_an_average_that_does_not_rise_keeps_its_good_start(rise: bool, moved: f
     torch.testing.assert_close(average.network.body.weight, before * (1 - moved))
 
 
-@pytest.mark.parametrize(("scaler", "fused"), [(object(), False), (None, True)])
-def test_what_scales_gradients_takes_the_scale_off_before_they_are_clipped(scaler: object, fused: bool) -> None:
+@pytest.mark.parametrize(("scaler", "fused"), [(object(), None), (None, True)])
+def test_what_scales_gradients_takes_the_scale_off_before_they_are_clipped(scaler: object, fused: bool | None) -> None:
     recipe = tiny()
     module = BoneModule(build_network(recipe, pretrained=False), recipe, lambda: 0.5)
     module._trainer = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=scaler))  # type: ignore[assignment]
-    assert module.configure_optimizers().defaults["fused"] == fused
+    assert module.configure_optimizers().defaults["fused"] is fused
 
 
 def test_frozen_normalisation_keeps_its_statistics() -> None:
