@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from handbones.errors import UserError
-from handbones.files import explain
+from handbones.files import explain, is_text
 from handbones.labels import Labels, load_labels, read_labels
 from handbones.metadata import UNKNOWN, Metadata, assign, read_metadata, write_metadata
 from handbones.radiograph import (
@@ -294,7 +294,7 @@ def _check(pair: _Pair, deep: bool) -> None:
     """Look into the files of a pair and note what is wrong."""
     size = None
     for path in (pair.image, pair.labels):
-        if path and not _is_text(path):
+        if path and not is_text(path):
             pair.problems.append(Problem(path, "its name is not UTF-8: rename it"))
     if pair.image:
         try:
@@ -305,15 +305,6 @@ def _check(pair: _Pair, deep: bool) -> None:
     if pair.labels:
         _, faults = read_labels(pair.labels, size)
         pair.problems += [Problem(pair.labels, fault) for fault in faults]
-
-
-def _is_text(path: Path) -> bool:
-    """Whether a name can be written into files; Linux takes any bytes for one, such as those of an old archive."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_names(pairs: list[_Pair]) -> None:

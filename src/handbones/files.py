@@ -31,6 +31,15 @@ def explain(error: OSError, path: str | os.PathLike[str], action: str) -> UserEr
     return UserError(f"{path}: cannot {action}: {remedy}")
 
 
+def is_text(path: Path) -> bool:
+    """Whether a name can be written into files; Linux takes any bytes for one, such as those of an old archive."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def make_folder(path: str | os.PathLike[str]) -> Path:
     """Create a folder and its parents; an existing one is fine. Raises `UserError`."""
     try:

@@ -95,9 +95,15 @@ def test_the_search_turns_and_inverts(hand: Packed, quarters: int, inverted: boo
     assert rectangle.hand == sighting.hand.length
 
 
-def test_both_small_hands_of_a_large_film_are_found(hand: Packed) -> None:
+def film_of_two(hand: Packed) -> Packed:
+    """Both hands, small, in opposite corners."""
     film = np.zeros((4 * SIZE, 4 * SIZE), np.uint32)
     film[:SIZE, :SIZE], film[-SIZE:, -SIZE:] = hand, hand[:, ::-1]
+    return film
+
+
+def test_both_small_hands_of_a_large_film_are_found(hand: Packed) -> None:
+    film = film_of_two(hand)
     knows = network_that_knows(film, 0, inverted=False)
 
     def sees_large_hands(picture: np.ndarray, views: Sequence[View]) -> Iterator[np.ndarray]:
@@ -110,8 +116,7 @@ def test_both_small_hands_of_a_large_film_are_found(hand: Packed) -> None:
 
 
 def test_a_hand_that_is_hardly_seen_does_not_hide_the_one_beside_it(hand: Packed) -> None:
-    film = np.zeros((4 * SIZE, 4 * SIZE), np.uint32)
-    film[:SIZE, :SIZE], film[-SIZE:, -SIZE:] = hand, hand[:, ::-1]
+    film = film_of_two(hand)
     knows = network_that_knows(film, 0, inverted=False)
 
     def sees_little(picture: np.ndarray, views: Sequence[View]) -> Iterator[np.ndarray]:
