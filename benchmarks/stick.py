@@ -209,8 +209,10 @@ def contest(row: Rival | Ours, stick: Collection, folder: Path, budget: Budget, 
 
 
 def _rival(row: Rival, stick: Collection, folder: Path, minutes: float, seed: int) -> Segmenter:
-    from rivals import Document, PlainUnet  # torch is not needed for the table
+    import torch  # not needed for the table
+    from rivals import Document, PlainUnet
 
+    torch.manual_seed(seed)  # their weights are drawn as they are made
     rival = {
         "fcn_resnet50": lambda: Document(row.weights),
         "fcn_lite0": lambda: Document(row.weights, "lite0"),
@@ -294,12 +296,23 @@ def run(
                 continue
             print(key, flush=True)
             folder = runs / re.sub(r"\W+", "-", key)
+            _own(folder, facts)
             row = ROWS[name]
             if isinstance(row, Ours):
-                row = replace(row, settings=(*row.settings, *changed))
+                wrist = None if row.wrist is None else (*row.wrist, *changed)
+                row = replace(row, settings=(*row.settings, *changed), wrist=wrist)
             known["rows"][key] = summarise(contest(row, stick, folder, budget, seed)) | {"machine": machine()}
             write_text(path, json.dumps(known, indent=1) + "\n")
             print(f"    Dice {known['rows'][key]['dice']:.4f}", flush=True)
+
+
+def _own(folder: Path, facts: dict[str, Any]) -> None:
+    """Claim a folder for a training: never go on with one of another stick, budget or fields."""
+    path = make_folder(folder) / "stick.json"
+    if not path.exists():
+        write_text(path, json.dumps(facts))
+    elif json.loads(path.read_text()) != facts:
+        raise SystemExit(f"{folder}: holds a training of another stick, budget or --set: choose other --runs")
 
 
 def table(results: dict) -> None:
@@ -363,8 +376,9 @@ def main() -> None:
     if options.verb == "run":
         wanted = options.rows or [name for name in ROWS if ":" not in name]
         names = [name for name in ROWS if any(fnmatch.fnmatch(name, pattern) for pattern in wanted)]
-        if not names:
-            raise SystemExit(f"--rows: there are {', '.join(ROWS)}")
+        for pattern in wanted:
+            if not fnmatch.filter(ROWS, pattern):
+                raise SystemExit(f"--rows: no {pattern!r}; there are {', '.join(ROWS)}")
         budget = Budget("steps", options.steps) if options.steps else Budget("minutes", options.minutes)
         run(open_collection(options.folder), names, options.seeds, budget, options.runs, options.json, options.set)
     table(json.loads(options.json.read_text()))

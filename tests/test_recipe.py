@@ -122,6 +122,14 @@ def test_what_a_recipe_leaves_open_is_that_of_the_model_it_goes_on_from() -> Non
     assert tuned.optimiser == load_recipe("finetune").optimiser
     smaller = inherit(load_recipe("finetune", ["input.size=384", "input.hand=whole"]), origin)
     assert (smaller.input.train_sizes, smaller.hand) == ((192, 320), "whole")
+    packaged = ["input.size=896", "input.hand_length=544", "input.train_sizes=[320, 832]", "validation.threshold=0.65"]
+    origin = load_recipe("default", packaged)
+    larger = inherit(load_recipe("finetune", ["input.size=1344"]), origin)
+    assert (larger.input.hand_length, larger.input.train_sizes) == (832, (480, 1248))  # multiples of 32
+    assert larger.validation.threshold == 0.65
+    wrist = inherit(load_recipe("wrist"), origin)  # whose sizes say nothing about wrists
+    assert (wrist.input.size, wrist.input.train_sizes, wrist.input.hand_length) == (192, (), None)
+    assert inherit(load_recipe("finetune"), wrist).input.size == 192
     assert inherit(tuned, load_recipe("small")) == tuned  # nothing is open any more
     held_out = ["data.fold=3", "data.folds=4", "data.stratify=tilt", "data.tilted=0.4"]
     data = inherit(load_recipe("wrist", ["data.folds=5"]), load_recipe("balanced", held_out)).data

@@ -41,6 +41,7 @@ _INHERITABLE: dict[str, set[str] | None] = {
     "input": {"size", "train_sizes", "hand_length", "hand", "mean", "std"},
     "metadata": {"inputs"},
     "data": {"folds", "fold", "stratify"},
+    "validation": {"threshold"},
 }
 """Parts that a recipe takes over from what it goes on from, and which of their fields; None is all."""
 
@@ -429,7 +430,10 @@ class Recipe(Settings):
     def _patches_fit(self) -> Self:
         smallest = self.input.size_of(min(self.input.train_sizes or (self.input.size,)), 0.0)
         if self.patches.size is not None and self.patches.size > smallest:
-            raise ValueError(f"patches.size {self.patches.size} is more than the pictures have (input: {smallest})")
+            raise ValueError(
+                f"patches.size {self.patches.size} is more than the pictures have at their smallest, {smallest}: see "
+                "input.size, input.train_sizes and input.grow_from"
+            )
         if self.patches.size is not None and self.phantoms.render == "device":
             raise ValueError("phantoms.render=device does not go with patches.size: set phantoms.render=cpu")
         if self.input.hand == "wrist" and self.phantoms.render == "device":
@@ -501,9 +505,10 @@ def parse_recipe(text: str, overrides: list[str] | None = None, *, source: str =
 def inherit(recipe: Recipe, origin: Recipe) -> Recipe:
     """The recipe of a network that goes on from another's weights: what it leaves open, that one decides.
 
-    Only fields of `network` and `input` are inherited, the inputs of `metadata`, and of `data` what says who is held
-    out, so that nobody validates who has trained the other; `train_sizes` grow and shrink with `input.size`. Raises
-    `UsageError` where what comes out is no valid recipe, and where it has inputs that the other does not know.
+    Only fields of `network` and `input` are inherited, the inputs of `metadata`, the threshold, and of `data` what
+    says who is held out, so that nobody validates who has trained the other; `train_sizes` and `hand_length` grow and
+    shrink with `input.size`, and those of whole pictures are nothing to a recipe for wrists. Raises `UsageError` where
+    what comes out is no valid recipe, and where it has inputs that the other does not know.
     """
     told, inputs = origin.metadata.inputs, recipe.metadata.inputs
     if told and inputs and told != inputs:  # the weights of one would be taken for another's
@@ -515,12 +520,21 @@ def inherit(recipe: Recipe, origin: Recipe) -> Recipe:
     for part, fields in own.items():
         theirs = getattr(origin, part).model_dump(mode="json", include=_INHERITABLE[part])
         tree[part] |= {name: value for name, value in theirs.items() if name not in fields}
+    factor = tree["input"]["size"] / origin.input.size
+    if recipe.hand == "wrist" != origin.hand:  # its sizes are of another part of the picture
+        tree["input"] |= {name: getattr(recipe.input, name) for name in ("train_sizes", "hand_length")}
+        factor = 1.0
     if "train_sizes" not in own["input"]:
-        factor = tree["input"]["size"] / origin.input.size
-        tree["input"]["train_sizes"] = [max(32, round(size * factor / 32) * 32) for size in origin.input.train_sizes]
+        tree["input"]["train_sizes"] = [_scaled(size, factor) for size in tree["input"]["train_sizes"]]
+    if "hand_length" not in own["input"] and tree["input"]["hand_length"] is not None:
+        tree["input"]["hand_length"] = _scaled(tree["input"]["hand_length"], factor)
     if "hand" not in own["input"] and parse_recipe(yaml.safe_dump(tree), source=_INHERITED).hand != origin.hand:
         tree["input"]["hand"] = origin.hand  # `auto` means something else where other phantoms are learned from
     return parse_recipe(yaml.safe_dump(tree), source=_INHERITED)
+
+
+def _scaled(size: int, factor: float) -> int:
+    return max(32, round(size * factor / 32) * 32)
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:

@@ -51,6 +51,9 @@ class Knowing:
     def __init__(self, labels: dict[bytes, Labels]) -> None:
         self.known = labels
 
+    def unflipped(self) -> "Knowing":
+        return self
+
     def segment_many(self, pictures: list) -> list[Segmentation]:
         plain, mirrored = (picture.pixels for picture, _ in pictures)
         assert np.array_equal(plain[:, ::-1], mirrored)

@@ -10,6 +10,7 @@ import pytest
 
 import handbones
 from handbones.errors import UsageError, UserError
+from handbones.inference.looks import Looks
 from handbones.inference.segmenter import Segmenter
 from handbones.inference.view import Window
 from handbones.radiograph import Radiograph
@@ -44,6 +45,16 @@ def test_files_arrays_and_radiographs_are_the_same(bundle: Path, pictures: list[
     assert segmenter.segment(Radiograph(pictures[1])).rle() == wanted
     assert segmenter.segment(np.repeat(pictures[1][..., None], 3, axis=2)).rle() == wanted
     assert handbones.segment(str(tmp_path / "hand.png"), bundle).rle() == wanted
+
+
+def test_without_the_flip_a_mirrored_picture_is_seen_anew(bundle: Path, pictures: list[np.ndarray]) -> None:
+    plain, flipping = Segmenter(bundle), Segmenter(bundle, looks=Looks(flip=True, wrist=True))
+    assert plain.unflipped() is plain
+    single = flipping.unflipped()
+    assert single.settings() | {"wrist": False} == plain.settings() and flipping.settings()["flip"]
+    for segmenter, same in ((flipping, True), (single, False)):
+        (_, [(_, one)]), (_, [(_, other)]) = segmenter.answer_many([pictures[1], pictures[1][:, ::-1]])
+        assert np.allclose(one, other[..., ::-1], atol=1e-3) == same
 
 
 def test_a_bundle_that_was_trained_anew_is_loaded_anew(

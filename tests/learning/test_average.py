@@ -38,6 +38,9 @@ def test_no_average_of_different_networks(bundle: Path, tmp_path: Path, capsys: 
     out = tmp_path / "mean.onnx"
     assert run(["export", str(bundle), "--average", "default", "--out", str(out), "--phantoms", "0"]) == 1
     assert "those of another network" in capsys.readouterr().err
+    words = ["export", "default", "--average", "default-wrist", "--out", str(out), "--phantoms", "0"]
+    assert run(words) == 1  # the same network, which sees something else
+    assert "has input.hand wrist, the other find: they have no average" in capsys.readouterr().err
     assert run(["export", str(bundle), "--average", str(bundle)]) == 2  # never over the model itself
     assert run(["export", "default", "--precision", "int8"]) == 2  # nor into the package
     assert capsys.readouterr().err.count("--out: give the .onnx file") == 2

@@ -308,6 +308,19 @@ def test_refusals_are_one_line(run: tuple[Path, Outcome], drawn: Path, tmp_path:
         fit(tiny("data.folds=4"), tmp_path / "none", collection)
 
 
+def test_the_first_validation_takes_nothing_from_the_warm_up(tmp_path: Path) -> None:
+    recipe = tiny("training.steps=100")
+    course = Course(recipe, Run(tmp_path, recipe, Split([], [])), 0, [], Watch())  # type: ignore[arg-type]
+    course.step = 40
+    assert course.scheduled() == course.progress() == 0.4
+    course.history = [{"step": 40, "progress": 0.4}]
+    assert course.scheduled() == 0.4
+    course.history = [{"step": 0, "progress": 0.2}]  # of the model that it goes on from
+    assert course.scheduled() == pytest.approx(0.25)
+    course.step = 100
+    assert course.scheduled() == 1
+
+
 def test_epochs_are_no_budget_for_phantoms_alone(tmp_path: Path) -> None:
     recipe = tiny("training.epochs=3", "phantoms.profile=realistic")
     run = Run(tmp_path, recipe, Split.of(recipe, None, None))

@@ -92,6 +92,15 @@ def test_lovasz_agrees_with_the_library_bone_by_bone() -> None:
     )
 
 
+def test_lovasz_counts_the_pixels_of_cells_that_a_bone_covers_in_part() -> None:
+    masks = torch.ones((1, 8, 8), dtype=torch.int32)
+    masks[:, 4:, ::2] = 0  # the lower cells are half covered
+    logits, shares = torch.randn((1, 29, 4, 4)), coverage(masks, 2)
+    whole = torch.nn.functional.interpolate(logits, scale_factor=2.0)
+    assert shares[0, 0, 2:].eq(0.5).all()
+    torch.testing.assert_close(loss_of("lovasz")(logits, masks)[0], loss_of("lovasz")(whole, masks)[0])
+
+
 def test_focal_tversky_is_the_power_of_each_bones_tversky() -> None:
     logits, masks = torch.zeros((1, 29, 4, 4)), torch.ones((1, 4, 4), dtype=torch.int32)
     masks[:, :2] = 0  # finger-1 fills half, all is claimed with 1/2: 4 right, 4 invented, 4 missed

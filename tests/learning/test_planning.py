@@ -45,6 +45,9 @@ def test_a_gpu_takes_the_smallest_batch_that_costs_no_speed(monkeypatch: pytest.
     made = planning.plan(100, 0.6)
     assert (made.recipe.input.size, made.recipe.training.batch) == (512, 16)
     assert tried == [(256, 32), (512, 32), (512, 16), (512, 8)]
+    rates = {32: 100, 16: 96, 8: 92}
+    monkeypatch.setattr(planning, "_rate", lambda _, size, batch: rates.get(batch, 50) if size == 256 else None)
+    assert planning.plan(100, 3).recipe.training.batch == 16  # small losses add up
     monkeypatch.setattr(planning, "_rate", lambda *_: None)
     with pytest.raises(UserError, match="fits into memory"):
         planning.plan(100, 1)

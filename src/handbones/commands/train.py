@@ -99,13 +99,13 @@ def cases_to_learn(data: Path | None, exclude: Path | None, *, skip_bad: bool) -
 def _plan(collection: Collection | None, minutes: float, overrides: list[str], folder: Path) -> Recipe:
     """Plan, print the plan, and write it down before anything starts."""
     from handbones.learning.planning import plan  # noqa: PLC0415 loads torch
-    from handbones.learning.run import refuse_another  # noqa: PLC0415
+    from handbones.learning.run import Split, refuse_another  # noqa: PLC0415
     from handbones.learning.world import World  # noqa: PLC0415
 
     if World.of_environment().size > 1:
         raise UsageError("--recipe auto: plan in one process, and start several with the recipe.yaml of that run")
     refuse_another(folder)  # before the plan of the run that is there is written over
-    cases = 0 if collection is None else sum(case.split == "train" for case in collection.labelled)
+    cases = 0 if collection is None else len(Split.of(load_recipe("small", overrides), collection).train)
     planned = plan(cases, minutes, overrides)
     print(planned, flush=True)
     write_text(make_folder(folder) / "plan.txt", f"{planned}\n")

@@ -102,14 +102,16 @@ def implausible(labels: Labels, case: Case) -> str:
 
 
 def look(segmenter: Segmenter, case: Case) -> Opinion:
-    """Segment a picture and its mirror image. Raises `UserError`."""
+    """Segment a picture and its mirror image, which are compared without the flip. Raises `UserError`."""
     radiograph = read(case.image)
     mirror = Radiograph.from_array(np.ascontiguousarray(radiograph.to_uint8()[:, ::-1]))
-    plain, mirrored = segmenter.segment_many([(radiograph, case.known), (mirror, case.known.mirrored())])
+    single = segmenter.unflipped()
+    plain, mirrored = single.segment_many([(radiograph, case.known), (mirror, case.known.mirrored())])
     ours, theirs = plain.packed(), np.ascontiguousarray(mirrored.packed()[:, ::-1])
     counts = packed_counts(ours, theirs)
     agreement = np.where(counts[1] > 0, dice_from_counts(*counts), 0.0)
-    return Opinion(case, plain, agreement)
+    best = plain if single is segmenter else next(iter(segmenter.segment_many([(radiograph, case.known)])))
+    return Opinion(case, best, agreement)
 
 
 def keep(out: Path, opinion: Opinion) -> Case:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from itertools import islice
@@ -125,6 +126,17 @@ class Segmenter:
             "threshold": thresholds_of(self.threshold),
             "clean": self.clean,
         }
+
+    def unflipped(self) -> "Segmenter":
+        """The same without the flip of its looks: with it, a picture and its mirror image cannot but be seen alike."""
+        looks = self._ensemble.looks
+        if not looks.flip:
+            return self
+        other = copy(self)
+        other._ensemble = replace(self._ensemble, looks=replace(looks, flip=False))
+        if self._wrist:
+            other._wrist = replace(self._wrist, looks=replace(self._wrist.looks, flip=False))
+        return other
 
     def segment(self, picture: Picture, metadata: Metadata | None = None) -> Segmentation:
         """The bones of one picture; a bundle that wants no `metadata` takes no notice of it.

@@ -95,6 +95,15 @@ class Course(Callback):
         by_time = self.seconds / 60 / minutes if minutes else 0.0
         return min(1.0, max(by_time, self.step / steps if steps else 0.0))
 
+    def scheduled(self) -> float:
+        """Share of the schedule that is over: of what validating the model that it goes on from left of the budget.
+
+        Else that validation would take the warm-up, which such a model needs most.
+        """
+        first = self.history[0] if self.history else {"step": 1}
+        begun = min(first["progress"], 0.99) if first["step"] == 0 else 0.0
+        return max(0.0, self.progress() - begun) / (1 - begun)
+
     def grown(self, batch: int) -> float:
         """How much pictures of a batch have grown, 0 to 1: by its number, or by the clock where time is limited."""
         if not self.grows or batch < self.world.size:  # the first has its final size: is there memory for it?

@@ -74,6 +74,23 @@ def average_with(network: Network, bundle: Bundle) -> None:
             value.lerp_(own[name], 0.5)
 
 
+def check_alike(recipe: Recipe, bundle: Bundle) -> None:
+    """Raises `UserError` where a bundle's weights are for other pictures than a recipe's, or answer otherwise."""
+    ours, theirs = (
+        {
+            "input.hand": of.hand,
+            "input.mean": of.input.mean,
+            "input.std": of.input.std,
+            "metadata.inputs": of.metadata.inputs,
+            "loss.softmax": of.loss.softmax > 0,
+        }
+        for of in (recipe, bundle.recipe)
+    )
+    for field, value in ours.items():
+        if value != theirs[field]:
+            raise UserError(f"{bundle.path}: has {field} {theirs[field]}, the other {value}: they have no average")
+
+
 def onnx_state(path: Path | None) -> State:
     """Weights by name out of an .onnx file that `export_onnx` wrote, as float32."""
     import onnx  # noqa: PLC0415

@@ -120,7 +120,7 @@ def _learn(
     if device == "cpu":
         cpu.keep_memory()
         cpu.quicken(network)
-    module = BoneModule(network, recipe, course.progress)
+    module = BoneModule(network, recipe, course.scheduled)
 
     samples.scenes = comes_as_scenes(recipe, device)
     step_batches = training.accumulate * world.size

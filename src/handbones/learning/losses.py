@@ -70,13 +70,19 @@ def _focal_tversky(of: Compared) -> Tensor:
 
 
 def _lovasz(of: Compared) -> Tensor:
-    """Berman et al., The Lovasz-Softmax Loss (2018): the hinge for one class, per bone and picture."""
-    inside = (of.targets > 0.5).float().flatten(2).contiguous()
-    errors = 1 - of.logits.flatten(2).contiguous() * (2 * inside - 1)
-    errors, order = errors.sort(dim=-1, descending=True)
-    inside = inside.gather(-1, order)
+    """Berman et al., The Lovasz-Softmax Loss (2018): the hinge for one class, per bone and picture.
+
+    Of the pixels under a cell that lie in the bone, and of those that do not: cutting the share at a half would make
+    bones too small by a tenth where cells are coarse, since so many are covered by half.
+    """
+    logits, shares = of.logits.flatten(2).contiguous(), of.targets.flatten(2).contiguous()
+    none = torch.zeros_like(shares)
+    errors, order = torch.cat([1 - logits, 1 + logits], -1).sort(dim=-1, descending=True)
+    inside = torch.cat([shares, none], -1).gather(-1, order)
+    outside = torch.cat([none, 1 - shares], -1).gather(-1, order)
     size = inside.sum(-1, keepdim=True)
-    jaccard = 1 - (size - inside.cumsum(-1)) / (size + (1 - inside).cumsum(-1))
+    either = size + outside.cumsum(-1)
+    jaccard = torch.where(either > 0, 1 - (size - inside.cumsum(-1)) / either.clamp_min(1e-6), 0)
     slopes = jaccard.diff(dim=-1, prepend=torch.zeros_like(size))
     return (errors.relu() * slopes).sum(-1).mean(0)
 
@@ -84,8 +90,8 @@ def _lovasz(of: Compared) -> Tensor:
 def _boundary(of: Compared) -> Tensor:
     """Kervadec et al., Boundary loss for highly unbalanced segmentation (2019).
 
-    Mean of probability times signed distance, here less its value at the truth, so that the least is 0. Distances are
-    those of `signed_distance`, as shares of its reach.
+    Mean of probability times signed distance, here less its value at the truth, which is all but the least. Distances
+    are those of `signed_distance`, as shares of its reach.
     """
     distance = signed_distance(of.targets > 0.5) / REACH
     return ((of.probabilities - of.targets) * distance).mean(_PICTURES_AND_PLACES)

@@ -18,7 +18,7 @@ from handbones.recipe import Recipe, ScheduleSettings, TrainingSettings
 
 
 class BoneModule(LightningModule):
-    """A network in training. `progress()` says how much of the budget is used up, 0 to 1."""
+    """A network in training. `progress()` says how much of the schedule is over, 0 to 1."""
 
     def __init__(self, network: Network, recipe: Recipe, progress: Callable[[], float]) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class Average(nn.Module):
 
 
 def rate(settings: ScheduleSettings, progress: float) -> float:
-    """Learning rate as a share of its highest, when `progress` (0 to 1) of the budget is used up."""
+    """Learning rate as a share of its highest, when `progress` (0 to 1) of the schedule is over."""
     if progress < settings.warmup:
         return max(progress / settings.warmup, 1e-3)
     if settings.name == "constant":
