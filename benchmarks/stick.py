@@ -84,7 +84,7 @@ class Budget:
     def settings(self) -> list[str]:
         """For a recipe, with six validations."""
         units: dict[str, float | str] = {"epochs": "null", "steps": "null", "minutes": "null"}
-        whole = round if self.unit == "steps" else float
+        whole = (lambda steps: max(1, round(steps))) if self.unit == "steps" else float
         training, validation = units | {self.unit: whole(self.amount)}, units | {self.unit: whole(self.amount / 6)}
         return [
             *(f"training.{unit}={amount}" for unit, amount in training.items()),
