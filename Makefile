@@ -28,7 +28,7 @@ lint: $(VENV)/installed
 # Installed anew only when what is wanted has changed.
 $(VENV)/installed: pyproject.toml constraints.txt
 	@[ -n "$(PYTHON)" ] || { echo 'handbones needs Python 3.11 or newer: install it, or name it: make PYTHON=/path/to/python3.12 ...' >&2; exit 1; }
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo 'Installing into $(VENV); with torch that takes some minutes ...'
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[train,dev]'
 	@touch $@

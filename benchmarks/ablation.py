@@ -81,7 +81,7 @@ def train(name: str, seed: int, steps: int, size: int, folder: Path) -> Path:
     PRESETS["wild"] = settings  # the workers are forked from here, see `main`
     budget = [f"training.steps={steps}", "training.minutes=null", "validation.minutes=null", f"training.seed={seed}"]
     recipe = load_recipe("default", ["phantoms.profile=wild", "phantoms.validation=1", *budget, *sizes(share * size)])
-    run = folder / f"{name} {seed}".replace(" ", "-")
+    run = folder / f"{name} {seed} of {steps} steps at {size}".replace(" ", "-")
     return fit(recipe, run, resume=(run / "last.ckpt").exists()).bundle
 
 

@@ -82,13 +82,13 @@ def report(count: Counter[tuple[str, str]], seconds: float, options: argparse.Na
             "found": found,
             "told": told,
             "right": right,
-            "recall": found / planted,
+            "recall": found / planted if planted else None,
             "precision": right / told if told else None,
         }
     print(f"{'':12} {'planted':>8} {'recall':>7} {'told':>5} {'precision':>9}")
     for name, row in rows.items():
-        precision = "-" if row["precision"] is None else f"{row['precision']:.2f}"
-        print(f"{name:12} {row['planted']:8} {row['recall']:7.2f} {row['told']:5} {precision:>9}")
+        recall, precision = ("-" if row[part] is None else f"{row[part]:.2f}" for part in ("recall", "precision"))
+        print(f"{name:12} {row['planted']:8} {recall:>7} {row['told']:5} {precision:>9}")
     pictures = 2 * options.persons
     print(
         f"{options.rounds} rounds of {pictures} pictures at {options.size} px; an audit took {seconds:.0f} s, uncached"

@@ -105,7 +105,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     how = measured if torch.cuda.is_available() else counted
-    print(f"{how.__name__}, in GB\n\n| network | whatever the batch |" + "".join(f" {s} px |" for s in options.sizes))
+    low = torch.cuda.is_available() or cpu.has_bf16()
+    print(
+        f"{how.__name__}, in GB; {'bf16' if low else 'float32, since this processor has no bf16,'} unless said otherwise\n"
+    )
+    print("| network | whatever the batch |" + "".join(f" {size} px |" for size in options.sizes))
     print("|---|---|" + "---|" * len(options.sizes))
     rows = []
     for name in NETWORKS:
