@@ -106,9 +106,7 @@ def main() -> None:
     options = parser.parse_args()
     how = measured if torch.cuda.is_available() else counted
     low = torch.cuda.is_available() or cpu.has_bf16()
-    print(
-        f"{how.__name__}, in GB; {'bf16' if low else 'float32, as bf16 is missing,'} unless said otherwise\n"
-    )
+    print(f"{how.__name__}, in GB; {'bf16' if low else 'float32, as bf16 is missing,'} unless said otherwise\n")
     print("| network | whatever the batch |" + "".join(f" {size} px |" for size in options.sizes))
     print("|---|---|" + "---|" * len(options.sizes))
     rows = []
