@@ -39,6 +39,10 @@ def recipe_of(name: str, size: int, batch: int) -> Recipe:
     )
 
 
+def auto_is_bf16() -> bool:
+    return best_device().type == "cuda" or cpu.has_bf16()
+
+
 def ready(recipe: Recipe) -> tuple[BoneModule, dict[str, torch.Tensor], torch.autocast]:
     """The module on its device, a batch, and the precision of the recipe."""
     device, batch, size = best_device(), recipe.training.batch, recipe.input.size
@@ -49,7 +53,7 @@ def ready(recipe: Recipe) -> tuple[BoneModule, dict[str, torch.Tensor], torch.au
         "pictures": torch.zeros((batch, 1, size, size), dtype=torch.uint8, device=device),
         "masks": torch.zeros((batch, size, size), dtype=torch.int32, device=device),
     }
-    low = {"auto": device.type == "cuda" or cpu.has_bf16(), "bf16": True, "32": False}[recipe.training.precision]
+    low = {"auto": auto_is_bf16(), "bf16": True, "32": False}[recipe.training.precision]
     return module, samples, torch.autocast(device.type, torch.bfloat16, enabled=low)
 
 
@@ -105,8 +109,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     how = measured if torch.cuda.is_available() else counted
-    low = torch.cuda.is_available() or cpu.has_bf16()
-    print(f"{how.__name__}, in GB; {'bf16' if low else 'float32, as bf16 is missing,'} unless said otherwise\n")
+    precision = "bf16" if auto_is_bf16() else "float32, as bf16 is missing,"
+    print(f"{how.__name__}, in GB; {precision} unless said otherwise\n")
     print("| network | whatever the batch |" + "".join(f" {size} px |" for size in options.sizes))
     print("|---|---|" + "---|" * len(options.sizes))
     rows = []

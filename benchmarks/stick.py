@@ -84,8 +84,10 @@ class Budget:
     def settings(self) -> list[str]:
         """For a recipe, with six validations."""
         units: dict[str, float | str] = {"epochs": "null", "steps": "null", "minutes": "null"}
-        whole = (lambda steps: max(1, round(steps))) if self.unit == "steps" else float
-        training, validation = units | {self.unit: whole(self.amount)}, units | {self.unit: whole(self.amount / 6)}
+        whole, each = self.amount, self.amount / 6
+        if self.unit == "steps":
+            whole, each = round(whole), max(1, round(each))
+        training, validation = units | {self.unit: whole}, units | {self.unit: each}
         return [
             *(f"training.{unit}={amount}" for unit, amount in training.items()),
             *(f"validation.{unit}={amount}" for unit, amount in validation.items()),
@@ -120,6 +122,7 @@ ROWS: dict[str, Rival | Ours] = {
     "auto, tilt": Ours("auto", TILT),
     "small, wrist": Ours("small", wrist=()),
     "small, tilt, wrist": Ours("small", TILT, wrist=TILT[1:]),
+    "small, tilt, wrist: 384 px": Ours("small", (*TILT, "input.size=384"), wrist=TILT[1:]),
     "packaged model, tilt": Ours("finetune", TILT, init=True),
     # What small batches and growing pictures bring.
     "small: batches of 4": Ours("small", ("training.batch=4",)),
@@ -296,7 +299,7 @@ def run(
                 continue
             print(key, flush=True)
             folder = runs / re.sub(r"\W+", "-", key)
-            _own(folder, facts)
+            _claim(folder, facts)
             row = ROWS[name]
             if isinstance(row, Ours):
                 wrist = None if row.wrist is None else (*row.wrist, *changed)
@@ -306,12 +309,12 @@ def run(
             print(f"    Dice {known['rows'][key]['dice']:.4f}", flush=True)
 
 
-def _own(folder: Path, facts: dict[str, Any]) -> None:
-    """Claim a folder for a training: never go on with one of another stick, budget or fields."""
+def _claim(folder: Path, facts: dict[str, Any]) -> None:
+    """Never go on with a training of another stick, budget or fields."""
     path = make_folder(folder) / "stick.json"
-    if not path.exists():
+    if not any(folder.iterdir()):
         write_text(path, json.dumps(facts))
-    elif json.loads(path.read_text()) != facts:
+    elif not path.exists() or json.loads(path.read_text()) != facts:
         raise SystemExit(f"{folder}: holds a training of another stick, budget or --set: choose other --runs")
 
 

@@ -103,6 +103,7 @@ def test_folder_of_pictures_and_a_single_picture_take_labels_that_lie_beside(tmp
     first = picture(tmp_path / "hand1.png")
     picture(tmp_path / "deeper" / "hand2.JPG")
     picture(tmp_path / ".hidden.png")
+    picture(tmp_path / "@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg")
     labels(tmp_path / "hand1.json")
     (tmp_path / "deeper" / "hand2.json").write_text('{"notes": "no labels"}')
     collection = open_collection(tmp_path)

@@ -121,6 +121,7 @@ def test_all_faults_of_a_file_are_told_together(tmp_path: Path) -> None:
         (b'{"annotations": [', "not valid JSON \\(line 1, column 18\\)"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", "not a JSON text file"),
         (b"[" * 100_000, "not a JSON text file"),
+        (b"[" + b"9" * 5000 + b"]", "not a JSON text file"),
         (b"[1]", "no list 'annotations'"),
         (b"{}", "no list 'annotations'"),
         (b"", "not valid JSON"),

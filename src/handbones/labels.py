@@ -92,7 +92,7 @@ def read_labels(path: str | os.PathLike[str], size: Size | None = None) -> tuple
         return Labels({}), [str(explain(error, path, "read")).removeprefix(f"{path}: ")]
     except json.JSONDecodeError as error:
         return Labels({}), [f"not valid JSON (line {error.lineno}, column {error.colno}): {error.msg}"]
-    except (UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # not UTF-8, or a number of thousands of digits
         return Labels({}), ["not a JSON text file"]
     annotations = document.get("annotations") if isinstance(document, dict) else None
     if not isinstance(annotations, list):

@@ -517,24 +517,19 @@ def inherit(recipe: Recipe, origin: Recipe) -> Recipe:
         )
     tree = recipe.model_dump(mode="json")
     own = {part: getattr(recipe, part).model_fields_set for part in _INHERITABLE}
+    if recipe.hand == "wrist" != origin.hand:  # the other's sizes are of another part of the picture
+        own["input"] = own["input"] | {"train_sizes", "hand_length"}
     for part, fields in own.items():
         theirs = getattr(origin, part).model_dump(mode="json", include=_INHERITABLE[part])
         tree[part] |= {name: value for name, value in theirs.items() if name not in fields}
     factor = tree["input"]["size"] / origin.input.size
-    if recipe.hand == "wrist" != origin.hand:  # its sizes are of another part of the picture
-        tree["input"] |= {name: getattr(recipe.input, name) for name in ("train_sizes", "hand_length")}
-        factor = 1.0
     if "train_sizes" not in own["input"]:
-        tree["input"]["train_sizes"] = [_scaled(size, factor) for size in tree["input"]["train_sizes"]]
-    if "hand_length" not in own["input"] and tree["input"]["hand_length"] is not None:
-        tree["input"]["hand_length"] = _scaled(tree["input"]["hand_length"], factor)
+        tree["input"]["train_sizes"] = [max(32, round(size * factor / 32) * 32) for size in origin.input.train_sizes]
+    if "hand_length" not in own["input"] and origin.input.hand_length is not None:
+        tree["input"]["hand_length"] = max(32, round(origin.input.hand_length * factor))
     if "hand" not in own["input"] and parse_recipe(yaml.safe_dump(tree), source=_INHERITED).hand != origin.hand:
         tree["input"]["hand"] = origin.hand  # `auto` means something else where other phantoms are learned from
     return parse_recipe(yaml.safe_dump(tree), source=_INHERITED)
-
-
-def _scaled(size: int, factor: float) -> int:
-    return max(32, round(size * factor / 32) * 32)
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:

@@ -11,9 +11,11 @@ from handbones.anatomy import INDEX
 from handbones.cli import run
 from handbones.collection import Case, open_collection
 from handbones.errors import UserError
-from handbones.inference.pseudo import Limits, Opinion, implausible
+from handbones.inference.pseudo import Limits, Opinion, implausible, look
 from handbones.inference.segmentation import Segmentation
 from handbones.labels import Labels, load_labels, unpack
+from handbones.metadata import Metadata
+from handbones.radiograph import Radiograph
 from hands import SIZE, hand, write_hands
 
 CASE = Case(Path("image1_R.png"), None, "ID001", "test", "right")
@@ -59,6 +61,24 @@ class Knowing:
         assert np.array_equal(plain[:, ::-1], mirrored)
         labels = self.known[plain.tobytes()]
         return [found(labels), found(labels.map(lambda points: points * (-1, 1) + (SIZE - 1, 0)))]
+
+
+class Flipping(Knowing):
+    """The same with a flip, which makes it lack a bone."""
+
+    def unflipped(self) -> Knowing:
+        return Knowing(self.known)
+
+    def segment(self, picture: Radiograph, metadata: Metadata) -> Segmentation:
+        return found(self.known[picture.pixels.tobytes()], gone="Lunate")
+
+
+def test_agreement_is_that_of_looks_without_the_flip(tmp_path: Path) -> None:
+    case = open_collection(write_hands(tmp_path, people=1, test_people=0)).cases[0]
+    radiograph, labels = case.load()
+    assert labels is not None
+    opinion = look(Flipping({radiograph.pixels.tobytes(): labels}), case)  # type: ignore[arg-type]
+    assert "Lunate" not in opinion.segmentation.bones and opinion.agreement.min() > 0.95
 
 
 def test_a_collection_of_what_is_kept(

@@ -29,7 +29,7 @@ def export(
 ) -> None:
     """Write a bundle as one .onnx file that needs no torch, with recipe and card inside."""
     need_torch()
-    from handbones.learning.export import average_with, check_alike, export_onnx, load_network  # noqa: PLC0415 loads torch
+    from handbones.learning.export import average_with, export_onnx, load_network  # noqa: PLC0415 loads torch
     from handbones.learning.precision import check_precision  # noqa: PLC0415
 
     kind = check_precision(precision)
@@ -48,8 +48,7 @@ def export(
     if any(model.weights is None and model.onnx is not None and _same(model.onnx, target) for model in models.values()):
         raise UsageError(f"--out {target}: is the model itself, which would be gone: give another")
     if average is not None:
-        average_with(network, models["the other"])
-        check_alike(source.recipe, models["the other"])
+        average_with(network, source.recipe, models["the other"])
         # What was measured was another model.
         card = {name: part for name, part in card.items() if name != "scores"}
         card["averaged_with"] = models["the other"].card

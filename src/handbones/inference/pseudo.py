@@ -110,7 +110,7 @@ def look(segmenter: Segmenter, case: Case) -> Opinion:
     ours, theirs = plain.packed(), np.ascontiguousarray(mirrored.packed()[:, ::-1])
     counts = packed_counts(ours, theirs)
     agreement = np.where(counts[1] > 0, dice_from_counts(*counts), 0.0)
-    best = plain if single is segmenter else next(iter(segmenter.segment_many([(radiograph, case.known)])))
+    best = plain if single is segmenter else segmenter.segment(radiograph, case.known)
     return Opinion(case, best, agreement)
 
 

@@ -61,21 +61,22 @@ def start_from(network: Network, bundle: Bundle) -> None:
     network.load_state_dict({name: state[name] for name in own})
 
 
-def average_with(network: Network, bundle: Bundle) -> None:
+def average_with(network: Network, recipe: Recipe, bundle: Bundle) -> None:
     """Move a network's weights half way to those of a bundle, one of which went on from the other.
 
     The mean of a model and of what it became on other data is often better on a third kind than both (Wortsman et al.,
-    Robust fine-tuning of zero-shot models, 2022). Raises `UserError` where the builds differ.
+    Robust fine-tuning of zero-shot models, 2022). Raises `UserError` where the builds differ,
+    and where the two are for other pictures or answer otherwise.
     """
     own = {name: value.clone() for name, value in network.state_dict().items()}
     start_from(network, bundle)
+    _refuse_unlike(recipe, bundle)
     for name, value in network.state_dict().items():
         if value.is_floating_point():
             value.lerp_(own[name], 0.5)
 
 
-def check_alike(recipe: Recipe, bundle: Bundle) -> None:
-    """Raises `UserError` where a bundle's weights are for other pictures than a recipe's, or answer otherwise."""
+def _refuse_unlike(recipe: Recipe, bundle: Bundle) -> None:
     ours, theirs = (
         {
             "input.hand": of.hand,

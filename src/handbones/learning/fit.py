@@ -124,7 +124,7 @@ def _learn(
 
     samples.scenes = comes_as_scenes(recipe, device)
     step_batches = training.accumulate * world.size
-    earlier = run.steps_done()
+    earlier = run.steps_done() if resume else 0
     first = earlier * step_batches
     last = course.total_steps * step_batches if course.total_steps else None
     growth = course.grown if recipe.input.grow_from else None
