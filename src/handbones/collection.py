@@ -259,11 +259,12 @@ def _pair(image: Path, labels: Path | None, folder: Path, split: Split | None = 
 
 
 def _files(folder: Path, *, pictures: bool) -> dict[tuple[str, str], list[Path]]:
-    """Pictures or labels under a folder, if it exists, by sub-folder and stem; not what is hidden, NAS's @eaDir, or ours."""
+    """Pictures or labels under a folder, if it exists, by sub-folder and stem; not what is hidden or drawn by us."""
     found: dict[tuple[str, str], list[Path]] = {}
     if folder.is_dir():
         for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
             drawn = _DRAWN if MADE_WITH in names else ()
+            # "@" as of @eaDir, where a Synology keeps thumbnails
             folders[:] = [name for name in folders if not name.startswith((".", "__", "@")) and name not in drawn]
             stems = {stem_of(Path(name)) for name in names}
             for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
