@@ -125,6 +125,68 @@ def test_the_ending_of_labels_may_be_in_capitals(competition: Path) -> None:
     assert len(open_collection(single).labelled) == 1
 
 
+@pytest.mark.parametrize("layout", ["competition", "part", "flat"])
+def test_the_folder_above_a_collection_is_not_one(competition: Path, layout: str) -> None:
+    begins = competition
+    (competition.parent / "elsewhere").mkdir()
+    if layout == "part":
+        begins = (competition / "train").rename(competition.parent / "elsewhere/mine")
+    if layout == "flat":
+        begins = competition.parent / "elsewhere" / "flat"
+        labels(begins / "labels/a.json").touch()
+        picture(begins / "images/a.png")
+    with pytest.raises(UserError, match=f"a collection begins in {begins}: give that folder"):
+        open_collection(begins.parent)
+
+
+def test_pictures_of_a_part_outside_its_folder(competition: Path) -> None:
+    picture(competition / "test/ID004/image.png")
+    open_collection(competition)  # beside DCM may lie what wants to
+    (competition / "test/DCM").rename(competition / "test/dicom")
+    with pytest.raises(UserError, match=r"test: its pictures must lie in .*test/DCM/PERSON: move them"):
+        open_collection(competition)
+
+
+def test_parts_are_called_as_the_competition_calls_them(competition: Path) -> None:
+    (competition / "train").rename(competition / "Train")
+    with pytest.raises(UserError, match="Train: must be called train: rename it"):
+        open_collection(competition)
+
+
+def test_links_that_lead_back_are_not_followed(competition: Path) -> None:
+    (competition / "train/DCM/ID001/loop").symlink_to(competition)
+    (competition / "train/DCM/ID002/a").symlink_to(competition / "train/DCM/ID010")
+    (competition / "train/DCM/ID010/b").symlink_to(competition / "train/DCM/ID002")
+    found = [problem for problem in open_collection(competition, strict=False).problems if "loop" in str(problem)]
+    assert not found
+    real = (competition / "test/DCM").rename(competition.parent / "pictures")
+    (competition / "test/DCM").symlink_to(real)
+    assert len(open_collection(competition, strict=False).test) == 1
+
+
+def test_what_is_passed_over_is_told(competition: Path) -> None:
+    (competition / "test/DCM/ID003/b.GIF").touch()
+    (competition / "train/DCM/b.nii.gz").touch()
+    assert [path.name for path in open_collection(competition).unread] == ["b.GIF", "b.nii.gz"]
+
+
+@pytest.mark.parametrize("name", ["Meta_Data.XLSX", "metadata.xlsx", "meta_data.csv"])
+def test_the_table_by_other_names(competition: Path, name: str) -> None:
+    table = (competition / "meta_data.xlsx").rename(competition / name)
+    if table.suffix == ".csv":
+        table.write_text("ID;나이;성별\n1;30;F\n3;40;M\n", encoding="cp949")
+    collection = open_collection(competition)
+    assert collection.table == table
+    assert [case.metadata for case in collection.cases[:3]] == [Metadata(30, "F"), Metadata(30, "F"), None]
+
+
+def test_a_csv_of_something_else_is_no_table(competition: Path) -> None:
+    (competition / "metadata.csv").write_text("file_name,text\na.png,hello\n")
+    assert open_collection(competition).table == competition / "meta_data.xlsx"
+    (competition / "meta_data.xlsx").unlink()
+    assert open_collection(competition).table is None
+
+
 def test_names_pair_in_whatever_unicode_form(tmp_path: Path) -> None:
     for form, path in (("NFD", "DCM/손/é_R.png"), ("NFC", "outputs_json/손/é_R.json")):
         place = tmp_path / unicodedata.normalize(form, path)

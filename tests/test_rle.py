@@ -85,6 +85,7 @@ def test_runs_of_a_crop_are_those_of_the_whole() -> None:
     [
         ("1 2 3", "pairs of start and length"),
         ("1 x", "whole numbers"),
+        ("\uff11 \uff13", "whole numbers"),
         ("1 2.5", "whole numbers"),
         ("99999999999999999999 1", "whole numbers"),
         ("0 1", r"run '0 1' lies outside"),

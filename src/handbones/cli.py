@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
     arguments = arguments or ["--help"]
     try:
         app = build_app(arguments[0])
-        code = app(args=spread_settings(arguments), prog_name="handbones", standalone_mode=False)
+        code = app(args=expand_homes(spread_settings(arguments)), prog_name="handbones", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
         return _fail(str(error), error.exit_code)
@@ -98,6 +98,15 @@ def spread_settings(arguments: Sequence[str]) -> list[str]:
         spread.append(argument)
         follows = argument == "--set" or (follows and is_setting)
     return spread
+
+
+def expand_homes(arguments: Sequence[str]) -> list[str]:
+    """`~/x` and `--out=~/x` with the home folder, where a shell leaves them as they are."""
+
+    def expand(found: re.Match[str]) -> str:
+        return found[1] + os.path.expanduser(found[2])  # noqa: PTH111 a Path would change what is none
+
+    return [re.sub(r"(?s)^(--[\w-]+=|)(~.*)", expand, text) for text in arguments]
 
 
 def _say_version(wanted: bool) -> None:

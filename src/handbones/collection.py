@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from handbones.errors import UserError
 from handbones.files import explain, is_text
 from handbones.labels import Labels, load_labels, read_labels
-from handbones.metadata import UNKNOWN, Metadata, assign, read_metadata, write_metadata
+from handbones.metadata import UNKNOWN, Metadata, assign, has_people, read_metadata, write_metadata
 from handbones.radiograph import (
     FORMATS,
     PICTURE_SUFFIXES,
@@ -44,6 +44,8 @@ __all__ = [
 
 Split = Literal["train", "test"]
 METADATA_FILE = "meta_data.xlsx"
+_TABLES = re.compile(r"meta[ _-]?data\.(xlsx|csv)", re.IGNORECASE)
+"""Names under which the table of people is found."""
 MADE_WITH = "made_with.json"
 """Lies beside what `handbones predict` wrote."""
 _DRAWN = frozenset({"overlays", "indexed", "masks"})
@@ -52,6 +54,8 @@ SHOWN = "-bones"
 """What `handbones show` adds to the name of a picture for the drawing that it writes."""
 _DIRECTORY = "DICOMDIR"
 """What lies on every disc of DICOM files, and looks like one."""
+_UNREAD = (".gif", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".nii", ".nii.gz", ".mha", ".nrrd", ".pgm", ".ppm")
+"""Endings of pictures that are not read, and worth a word."""
 _MOST_LINES = 20
 
 
@@ -111,6 +115,8 @@ class Collection:
     """Cases that are not among the others since they have a problem."""
     table: Path | None = None
     """The table of people, where there is one that can be read."""
+    unread: list[Path] = field(default_factory=list)
+    """Files that look like pictures of a format that is not read."""
 
     @property
     def labelled(self) -> list[Case]:
@@ -171,7 +177,7 @@ def open_collection(
     good, bad = ([pair for pair in pairs if pair.image and bool(pair.problems) is wrong] for wrong in (False, True))
     known = assign(people, {pair.person for pair in pairs})
     cases, left_out = ([_case(pair, known) for pair in pairs] for pairs in (good, bad))
-    return Collection(root, cases, problems, left_out, table)
+    return Collection(root, cases, problems, left_out, table, _unread(root))
 
 
 def side_of(case: Case) -> Side | None:
@@ -213,19 +219,39 @@ def _find(root: Path) -> Iterator[_Pair]:
         root.stat()  # raises if there is nothing
         beside = label_file(root.parent, stem_of(root))
         yield _pair(root, labels_in(beside) if beside else None, root.parent)
-    elif any((root / split / "DCM").is_dir() for split in ("train", "test")):
-        yield from _match(root / "train" / "DCM", root / "train" / "outputs_json", "train")
-        yield from _match(root / "test" / "DCM", root / "test" / "outputs_json", "test")
+    elif any((root / split / "DCM").is_dir() for split in get_args(Split)):
+        for split in get_args(Split):
+            part = root / split
+            if not part.exists() and (
+                other := next((one for one in root.iterdir() if one.name.lower() == split), None)
+            ):
+                raise UserError(f"{other}: must be called {split}: rename it")
+            if not (part / "DCM").is_dir() and _files(part, pictures=True):
+                raise UserError(f"{part}: its pictures must lie in {part / 'DCM'}/PERSON: move them there")
+            yield from _match(part / "DCM", part / "outputs_json", split)
     elif (root / "DCM").is_dir():
         yield from _match(root / "DCM", root / "outputs_json")
     elif (root / "images").is_dir():
         yield from _match(root / "images", root / "labels")
     else:
+        _refuse_above(root)
         labels_beside = _files(root, pictures=False)
         for key, images in _files(root, pictures=True).items():
             labels = labels_in(labels_beside[key][0]) if key in labels_beside else None
             for image in images:
                 yield _pair(image, labels, root)
+
+
+def _refuse_above(root: Path) -> None:
+    """Raise `UserError` if a layout begins further down: taken for a flat folder, its labels would not be seen."""
+    for parent, folders, _ in _walk(root):
+        begins = (
+            any((parent / split / "DCM").is_dir() for split in get_args(Split))
+            or {"DCM", "outputs_json"} <= set(folders)
+            or {"images", "labels"} <= set(folders)
+        )
+        if begins and parent != root:
+            raise UserError(f"{root}: a collection begins in {parent}: give that folder")
 
 
 def labels_in(path: Path) -> Path | None:
@@ -261,18 +287,40 @@ def _pair(image: Path, labels: Path | None, folder: Path, split: Split | None = 
 def _files(folder: Path, *, pictures: bool) -> dict[tuple[str, str], list[Path]]:
     """Pictures or labels under a folder, if it exists, by sub-folder and stem; not what is hidden or drawn by us."""
     found: dict[tuple[str, str], list[Path]] = {}
-    if folder.is_dir():
-        for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-            drawn = _DRAWN if MADE_WITH in names else ()
-            # "@" as of @eaDir, where a Synology keeps thumbnails
-            folders[:] = [name for name in folders if not name.startswith((".", "__", "@")) and name not in drawn]
-            stems = {stem_of(Path(name)) for name in names}
-            for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
-                wanted = _is_radiograph(path, stems) if pictures else path.suffix.lower() == ".json"
-                if wanted:
-                    key = composed(path.parent.relative_to(folder).as_posix()), composed(stem_of(path))
-                    found.setdefault(key, []).append(path)
+    for parent, _, names in _walk(folder):
+        stems = {stem_of(Path(name)) for name in names}
+        for path in (parent / name for name in names):
+            wanted = _is_radiograph(path, stems) if pictures else path.suffix.lower() == ".json"
+            if wanted:
+                key = composed(parent.relative_to(folder).as_posix()), composed(stem_of(path))
+                found.setdefault(key, []).append(path)
     return found
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """As `os.walk`, through links, too, but for those that lead back; not what is hidden or drawn by us."""
+    if not root.is_dir():
+        return
+    real = root.resolve()
+    places = {root: (*reversed(real.parents), real)}
+    """Where a folder really is, after those above it."""
+    for top, folders, names in os.walk(root, onerror=_raise, followlinks=True):
+        parent = Path(top)
+        above = places.pop(parent)
+        drawn = _DRAWN if MADE_WITH in names else ()
+        for name in folders[:]:
+            place = parent / name
+            real = place.resolve() if place.is_symlink() else above[-1] / name
+            # "@" as of @eaDir, where a Synology keeps thumbnails
+            if name.startswith((".", "__", "@")) or name in drawn or real in above:
+                folders.remove(name)
+            else:
+                places[place] = (*above, real)
+        yield parent, folders, sorted(name for name in names if not name.startswith("."))
+
+
+def _unread(root: Path) -> list[Path]:
+    return [parent / name for parent, _, names in _walk(root) for name in names if name.lower().endswith(_UNREAD)]
 
 
 def _is_radiograph(path: Path, beside: set[str]) -> bool:
@@ -330,7 +378,14 @@ def _people(table: Path | None) -> tuple[dict[str, Metadata], list[Problem]]:
 def _table_beside(root: Path) -> Path | None:
     """The table of people beside the pictures or, for a part of the competition's folder, one level up."""
     folders = (root, root.absolute().parent) if (root / "DCM").is_dir() else (root,)
-    return next((folder / METADATA_FILE for folder in folders if (folder / METADATA_FILE).is_file()), None)
+    found = [
+        path
+        for folder in folders
+        if folder.is_dir()
+        for path in sorted(folder.iterdir(), key=lambda path: (path.name != METADATA_FILE, path.name))
+        if _TABLES.fullmatch(path.name) and path.is_file() and has_people(path)
+    ]
+    return found[0] if found else None
 
 
 def _case(pair: _Pair, known: dict[str, Metadata]) -> Case:

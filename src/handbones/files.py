@@ -5,8 +5,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from handbones.errors import UserError
 
@@ -23,11 +25,16 @@ _REMEDIES = {
     errno.EISDIR: "it is a folder: give the name of a file",
     errno.ENOENT: "no such file or folder",
 }
+_LOCKED = "no permission to read it: ask its owner, or change that with chmod"
+_PATIENCE_S = 1.0
+"""How long a place may be in use before that is an error: a process that was killed is not gone at once."""
 
 
 def explain(error: OSError, path: str | os.PathLike[str], action: str) -> UserError:
     """Turn an `OSError` into one line: what failed, on which path, and what to do."""
     remedy = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+    if action.startswith("read") and error.errno in (errno.EACCES, errno.EPERM):
+        remedy = _LOCKED
     return UserError(f"{path}: cannot {action}: {remedy}")
 
 
@@ -49,6 +56,45 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise explain(error, path, "make the folder") from error
     return Path(path)
+
+
+@contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """As `make_folder`, before work whose results it is for: on failure, what is empty and was not there is gone."""
+    new = not Path(path).exists()
+    folder = make_folder(path)
+    try:
+        yield folder
+    except BaseException:
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+@contextmanager
+def claimed(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Be the only process that writes `path` meanwhile. Raises `UserError` where another one does.
+
+    The claim of a process that is killed goes with it.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    lock = FileLock(path.with_name(f".{path.name.lstrip('.')}.lock"), timeout=_PATIENCE_S)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{path.parent}: another process is writing there: wait for its end, or choose another place"
+        ) from None
+    except OSError as error:
+        raise explain(error, path, "write") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no file that is open
+            Path(lock.lock_file).unlink()  # before the release: afterwards it may be another's
+        lock.release()
 
 
 @contextmanager
@@ -83,19 +129,20 @@ def whole_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises `UserError` where the place cannot be written.
     """
-    folder = make_folder(folder)
-    unfinished = folder / ".unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
-    make_folder(unfinished)
-    try:
-        yield unfinished
+    unfinished = Path(folder) / ".unfinished"
+    with new_folder(folder) as whole, claimed(unfinished):
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+        make_folder(unfinished)
         try:
-            for path in sorted(unfinished.iterdir(), key=Path.is_dir):  # what a folder needs beside it comes before it
-                path.replace(folder / path.name)
-        except OSError as error:
-            raise explain(error, folder, "write") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+            yield unfinished
+            try:
+                # what a folder needs beside it comes before it
+                for path in sorted(unfinished.iterdir(), key=Path.is_dir):
+                    path.replace(whole / path.name)
+            except OSError as error:
+                raise explain(error, folder, "write") from error
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -1,5 +1,6 @@
 """What is known beside a picture; age, sex, weight and height from the competition's `meta_data.xlsx`, in and out."""
 
+import csv
 import io
 import math
 import os
@@ -65,9 +66,9 @@ UNKNOWN = Metadata()
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Metadata]:
-    """Read the table of people by ID, as `person_key` has it; rows whose ID has no digit are left out.
+    """Read the table of people, .xlsx or .csv, by ID as `person_key` has it.
 
-    Cells that make no sense for a person become None. Raises `UserError`.
+    Rows whose ID has no digit are left out; cells that make no sense for a person become None. Raises `UserError`.
     """
     columns, rows = _table(path)
     people = {}
@@ -83,6 +84,14 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Metadata]:
                 remark=_text(cells.get("remark")) or None,
             )
     return people
+
+
+def has_people(path: Path) -> bool:
+    """Whether a file is meant for a table of people; a .csv of a telling name may be of anything."""
+    try:
+        return path.suffix.lower() != ".csv" or bool(_table(path))
+    except UserError:
+        return False
 
 
 def person_key(name: str) -> str:
@@ -154,15 +163,12 @@ def write_metadata(path: str | os.PathLike[str], rows: Iterable[tuple[int, Metad
 
 def _table(path: str | os.PathLike[str]) -> tuple[dict[str, int], list[tuple[Any, ...]]]:
     """Field to position, and the rows under the header."""
-    from openpyxl import load_workbook  # noqa: PLC0415 only where there is such a file
-
     try:
-        workbook = load_workbook(io.BytesIO(Path(path).read_bytes()), read_only=True, data_only=True)
-        sheet = workbook.worksheets[0]
-        sheet.reset_dimensions()  # some programs write a wrong size, and a reader that believes it sees one cell
-        rows = list(sheet.iter_rows(values_only=True))
+        content = Path(path).read_bytes()
     except OSError as error:
         raise explain(error, path, "read") from error
+    try:
+        rows = _rows_of_csv(content) if Path(path).suffix.lower() == ".csv" else _rows_of_excel(content)
     except Exception as error:  # openpyxl raises many kinds for broken files
         raise UserError(f"{path}: cannot be read as an Excel table: save it again as .xlsx") from error
     header = next((i for i, row in enumerate(rows) if "id" in map(_name, row)), None)
@@ -171,6 +177,25 @@ def _table(path: str | os.PathLike[str]) -> tuple[dict[str, int], list[tuple[Any
     width = max(len(row) for row in rows)  # the remark has no name, and its column ends above the first one
     columns = _columns([_name(cell) for cell in rows[header] + (None,) * (width - len(rows[header]))])
     return columns, rows[header + 1 :]
+
+
+def _rows_of_excel(content: bytes) -> list[tuple[Any, ...]]:
+    from openpyxl import load_workbook  # noqa: PLC0415 only where there is such a file
+
+    sheet = load_workbook(io.BytesIO(content), read_only=True, data_only=True).worksheets[0]
+    sheet.reset_dimensions()  # some programs write a wrong size, and a reader that believes it sees one cell
+    return list(sheet.iter_rows(values_only=True))
+
+
+def _rows_of_csv(content: bytes) -> list[tuple[Any, ...]]:
+    """Rows of text as Excel saves them: UTF-8 or, in Korea, CP949; commas or, in much of Europe, semicolons."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp949")
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    return [tuple(cell or None for cell in row) for row in rows]
 
 
 def _columns(names: Sequence[str]) -> dict[str, int]:

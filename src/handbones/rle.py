@@ -81,6 +81,8 @@ def parse_runs(rle: str | float | None, pixels: int) -> Runs:
     if not isinstance(rle, str):
         raise UserError(f"RLE must be text, not {rle!r}")
     try:
+        if not rle.isascii():  # full-width digits are numbers to Python, and to nobody else
+            raise ValueError
         numbers = np.array(rle.split(), np.int64)
     except (ValueError, OverflowError):
         raise UserError(f"RLE must be whole numbers separated by spaces, not {_shortened(rle)!r}") from None

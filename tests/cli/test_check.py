@@ -22,7 +22,7 @@ def data(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True)
         assert cv2.imwrite(str(path), np.zeros((64, 64), np.uint8))
         save_labels(labels, tmp_path / "train/outputs_json" / person / f"image{person}_R.json")
-    write_metadata(tmp_path / "meta_data.xlsx", [(2, Metadata(30))])
+    write_metadata(tmp_path / "meta_data.xlsx", [(1, Metadata()), (2, Metadata(30))])
     return tmp_path
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from handbones import commands
-from handbones.cli import VERBS, run, spread_settings
+from handbones.cli import VERBS, expand_homes, run, spread_settings
 from handbones.commands.console import counting, quoted
 from handbones.commands.train import first_model, say_what_next
 
@@ -153,3 +153,11 @@ def test_a_look_at_the_wrist_is_used_beside_the_first_model(capsys: pytest.Captu
     said = capsys.readouterr().out
     assert "evaluate run DATA --wrist-bundle w/bundle" in said
     assert "--bundle run --wrist-bundle w/bundle" in said
+
+
+def test_homes_that_a_shell_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("USERPROFILE", "/home/me")
+    given = ["check", "~/data", "--out=~/x", "a~b", "--set", "data.folds=3", "--out", "~"]
+    expected = ["check", "/home/me/data", "--out=/home/me/x", "a~b", "--set", "data.folds=3", "--out", "/home/me"]
+    assert expand_homes(given) == expected

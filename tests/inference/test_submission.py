@@ -70,6 +70,27 @@ def test_the_part_is_kept_if_wanted(tmp_path: Path) -> None:
     assert len(list(read_rows(tmp_path / "x.csv"))) == 29
 
 
+def test_nothing_is_left_of_a_run_that_did_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", ["a.png"])
+    with pytest.raises(UserError), SubmissionWriter(path, keep=True, resume=True) as writer:
+        assert writer.done == ["a.png"]
+        raise UserError("is of other pictures")
+    assert [one.name for one in tmp_path.iterdir()] == ["x.csv"]
+
+
+def test_two_do_not_write_one_submission(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    with SubmissionWriter(path) as first:
+        with (
+            pytest.raises(UserError, match=f"{tmp_path}: another process is writing there"),
+            SubmissionWriter(path),
+        ):
+            pass
+        first.write("a.png", rles(0))
+    assert [one.name for one in tmp_path.iterdir()] == ["x.csv"]
+    write(path, ["b.png"])
+
+
 def test_check_finds_what_is_wrong(tmp_path: Path) -> None:
     good = write(tmp_path / "good.csv", ["a.png", "b.png"])
     assert list(check_submission(good, SHAPE, ["a.png", "b.png"])) == []

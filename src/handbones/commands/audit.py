@@ -8,7 +8,7 @@ import typer
 
 from handbones.commands.console import counting, quoted
 from handbones.commands.surveying import Cache, NoCache, SkipBad, Workers, look_at
-from handbones.files import make_folder
+from handbones.files import new_folder
 
 if TYPE_CHECKING:
     from handbones.insight.audit import Finding
@@ -41,15 +41,17 @@ def audit(
     from handbones.insight.audit import findings as written  # noqa: PLC0415
     from handbones.insight.audit.report import write_report  # noqa: PLC0415
 
-    make_folder(out)
-    collection, survey = look_at(data, cache=cache, no_cache=no_cache, workers=workers, skip_bad=skip_bad)
-    with counting("labelled cases judged", len(survey.labelled.cases)) as progress:
-        findings = find(survey, seen=progress)
-    if bundle:
-        findings = written.ranked([*findings, *_disagreements(survey, bundle, device, backend)])
-    written.write_findings(out / "findings.csv", findings)
-    with counting("findings drawn", min(pictures, len(findings))) as progress:
-        write_report(out / "audit.html", collection.root, findings, len(collection.cases), most=pictures, seen=progress)
+    with new_folder(out):
+        collection, survey = look_at(data, cache=cache, no_cache=no_cache, workers=workers, skip_bad=skip_bad)
+        with counting("labelled cases judged", len(survey.labelled.cases)) as progress:
+            findings = find(survey, seen=progress)
+        if bundle:
+            findings = written.ranked([*findings, *_disagreements(survey, bundle, device, backend)])
+        written.write_findings(out / "findings.csv", findings)
+        with counting("findings drawn", min(pictures, len(findings))) as progress:
+            write_report(
+                out / "audit.html", collection.root, findings, len(collection.cases), most=pictures, seen=progress
+            )
     _show(findings)
     print(f"written: {out / 'audit.html'}, {out / 'findings.csv'}")
     if write_exclude is not None:

@@ -8,10 +8,11 @@ import typer
 
 from handbones.anatomy import BONES
 from handbones.collection import Case, Collection, open_collection, side_of
-from handbones.commands.console import counted
+from handbones.commands.console import counted, say_unread
 from handbones.errors import UserError
 from handbones.folds import BENT_DEGREES
 from handbones.labels import Labels, load_labels
+from handbones.metadata import UNKNOWN
 from handbones.sides import side_from_labels, wrist_tilt
 
 
@@ -25,6 +26,7 @@ def check(
     collection = open_collection(data, strict=False, deep=deep)
     for problem in collection.problems:
         print(problem)
+    say_unread(collection)
     labels = [load_labels(case.labels) for case in collection.labelled if case.labels]
     lines = {
         "pictures": f"{len(collection.cases)} of {len(collection.people)} people, {_splits(collection)}",
@@ -72,5 +74,6 @@ def _wrists(labels: list[Labels]) -> str:
 
 
 def _metadata(collection: Collection) -> str:
-    known = {case.person for case in collection.cases if case.metadata}
-    return f"of {len(known)} of {len(collection.people)} people"
+    known = {case.person for case in collection.cases if case.metadata not in (None, UNKNOWN)}
+    table = "" if collection.table else " (no meta_data.xlsx or .csv that can be read)"
+    return f"of {len(known)} of {len(collection.people)} people{table}"

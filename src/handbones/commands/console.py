@@ -27,6 +27,7 @@ from handbones.anatomy import ANATOMY, GROUPS
 from handbones.collection import Collection, open_collection
 from handbones.errors import UserError
 from handbones.learning.watch import State, Watch
+from handbones.radiograph import FORMATS
 
 
 def need_torch() -> None:
@@ -57,7 +58,7 @@ def collection_of(data: Path, *, skip_bad: bool) -> Collection:
 
 
 def say_left_out(collection: Collection, most: int = 3) -> None:
-    """Print how many cases are left out for their problems, and the paths of the first; nothing if none are."""
+    """Print how many cases are left out, and the paths of the first; nothing if none are."""
     cases = collection.left_out
     files = {path for case in cases for path in (case.image, case.labels)}
     others = dict.fromkeys(problem.path for problem in collection.problems if problem.path not in files)
@@ -69,6 +70,14 @@ def say_left_out(collection: Collection, most: int = 3) -> None:
             f"left out: {' and '.join(what)} with problems (handbones check --deep {collection.root} lists them): "
             f"{', '.join(map(str, paths[:most]))}{more}"
         )
+    say_unread(collection)
+
+
+def say_unread(collection: Collection, most: int = 3) -> None:
+    """Print which files are passed over since their format is not read; nothing if none are."""
+    if paths := collection.unread:
+        more = f" and {len(paths) - most} more" if len(paths) > most else ""
+        print(f"passed over, since not {FORMATS}: {', '.join(map(str, paths[:most]))}{more}")
 
 
 @contextmanager

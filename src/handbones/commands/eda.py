@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from handbones.commands.surveying import Cache, NoCache, SkipBad, Workers, look_at
-from handbones.files import make_folder
+from handbones.files import new_folder
 
 
 def eda(
@@ -21,9 +21,9 @@ def eda(
     """Show people, bones, overlaps, wrists and exposures of a collection on one page, with its tables as CSV."""
     from handbones.insight.eda import write_eda  # noqa: PLC0415 loads matplotlib
 
-    make_folder(out)
-    collection, survey = look_at(data, cache=cache, no_cache=no_cache, workers=workers, skip_bad=skip_bad)
-    written = write_eda(out, collection, survey)
+    with new_folder(out):
+        collection, survey = look_at(data, cache=cache, no_cache=no_cache, workers=workers, skip_bad=skip_bad)
+        written = write_eda(out, collection, survey)
     print(f"{len(survey.cases)} pictures of {len(collection.people)} people")
     print(f"written: {written[0]}")
     print(f"tables:  {', '.join(path.name for path in written[1:])}")

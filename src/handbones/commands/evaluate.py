@@ -12,7 +12,7 @@ from handbones.collection import Case
 from handbones.commands.console import collection_of, counting
 from handbones.commands.looking import Opener, looking
 from handbones.errors import UserError
-from handbones.files import make_folder
+from handbones.files import new_folder
 from handbones.insight.evaluation import Evaluation
 from handbones.insight.evaluation import evaluate as measure
 
@@ -67,24 +67,25 @@ def evaluate(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
 ) -> None:
     """Measure the Dice of a bundle per bone, group and picture, at the pictures' own size."""
-    make_folder(out)
-    segmenter = opener(bundle)
-    labelled = collection_of(data, skip_bad=skip_bad).labelled
-    if not labelled:
-        raise UserError(
-            f"{data}: none of the pictures has labels: give the root of a labelled collection, no folder inside its DCM"
-        )
-    wrist = opener.keywords["wrist_bundle"]
-    chosen = _choose(labelled, [*bundle, *(against or []), *([wrist] if wrist else [])], every=every)
-    if chosen.note:
-        print(chosen.note)
-    more: list[Path] = []
-    if report or against:
-        evaluation, more = _reported(opener, segmenter, bundle, against, chosen, out)
-    else:
-        with counting("pictures", len(chosen.cases)) as progress:
-            evaluation = chosen.told_in(measure(segmenter, chosen.cases, seen=lambda *_: progress(1)))
-        evaluation.write(out)
+    with new_folder(out):
+        segmenter = opener(bundle)
+        labelled = collection_of(data, skip_bad=skip_bad).labelled
+        if not labelled:
+            raise UserError(
+                f"{data}: none of the pictures has labels: give the root of a labelled collection, "
+                f"no folder inside its DCM"
+            )
+        wrist = opener.keywords["wrist_bundle"]
+        chosen = _choose(labelled, [*bundle, *(against or []), *([wrist] if wrist else [])], every=every)
+        if chosen.note:
+            print(chosen.note)
+        more: list[Path] = []
+        if report or against:
+            evaluation, more = _reported(opener, segmenter, bundle, against, chosen, out)
+        else:
+            with counting("pictures", len(chosen.cases)) as progress:
+                evaluation = chosen.told_in(measure(segmenter, chosen.cases, seen=lambda *_: progress(1)))
+            evaluation.write(out)
     show(evaluation)
     print(f"written: {', '.join(str(path) for path in (out / 'dice.csv', out / 'summary.json', *more))}")
 

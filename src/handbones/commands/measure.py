@@ -9,7 +9,7 @@ from handbones.collection import Case
 from handbones.commands.console import collection_of, counted, counting
 from handbones.commands.looking import Opener, looking, without_model
 from handbones.errors import UserError
-from handbones.files import make_folder
+from handbones.files import new_folder
 from handbones.labels import Labels
 
 if TYPE_CHECKING:
@@ -32,28 +32,28 @@ def measure(
 
     if not bundle:
         without_model(opener)
-    make_folder(out)
-    collection = collection_of(data, skip_bad=skip_bad)
-    cases = collection.cases if bundle else collection.labelled
-    if not cases:
-        raise UserError(f"{data}: no labels to measure: give --bundle to measure what a model finds")
-    tables = Tables()
-    with counting("pictures", len(cases)) as progress:
-        if bundle:
-            found = opener(bundle).segment_hands(cases)
-            for case, (radiograph, hands) in zip(cases, found, strict=True):
-                shape = radiograph.height, radiograph.width
-                seen = [hand for hand in hands if hand.found]
-                for number, hand in enumerate(seen, 1):
-                    tables.add(case.person, case.name, "model", number, hand.labels(), shape, radiograph.spacing)
-                if not seen:
-                    tables.add(case.person, case.name, "model", 0, Labels({}), shape, radiograph.spacing)
-                progress(1)
-        else:
-            for case in cases:
-                _add_labels(tables, case)
-                progress(1)
-    written = tables.write(out)
+    with new_folder(out):
+        collection = collection_of(data, skip_bad=skip_bad)
+        cases = collection.cases if bundle else collection.labelled
+        if not cases:
+            raise UserError(f"{data}: no labels to measure: give --bundle to measure what a model finds")
+        tables = Tables()
+        with counting("pictures", len(cases)) as progress:
+            if bundle:
+                found = opener(bundle).segment_hands(cases)
+                for case, (radiograph, hands) in zip(cases, found, strict=True):
+                    shape = radiograph.height, radiograph.width
+                    seen = [hand for hand in hands if hand.found]
+                    for number, hand in enumerate(seen, 1):
+                        tables.add(case.person, case.name, "model", number, hand.labels(), shape, radiograph.spacing)
+                    if not seen:
+                        tables.add(case.person, case.name, "model", 0, Labels({}), shape, radiograph.spacing)
+                    progress(1)
+            else:
+                for case in cases:
+                    _add_labels(tables, case)
+                    progress(1)
+        written = tables.write(out)
     spaced = sum(1 for row in tables.hands[1:] if row[-1] != "")
     rows = counted(len(tables.hands) - 1, "row")
     print(f"{counted(len(cases), 'picture')}, {rows} of hands, {spaced} with a spacing in millimetres")

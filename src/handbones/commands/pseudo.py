@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handbones.collection import METADATA_FILE, Case
+from handbones.collection import Case
 from handbones.commands.console import collection_of, counting, quoted
 from handbones.commands.looking import Opener, looking
 from handbones.errors import UserError
@@ -65,8 +65,8 @@ def pseudo(
         count = sum(not one.reason for one in judged)
         if not count:
             shutil.rmtree(folder / "train", ignore_errors=True)
-        elif collection.table and collection.table.resolve() != (out / METADATA_FILE).resolve():
-            labelling.link(collection.table, folder / METADATA_FILE)
+        elif collection.table and collection.table.resolve() != (out / collection.table.name).resolve():
+            labelling.link(collection.table, folder / collection.table.name)
     print(f"{count} of {len(cases)} pictures kept: {out}; all in {out / labelling.TABLE}")
     if not count:
         print("nothing to learn from: lower --agreement or --confidence, or train the model further")

@@ -9,6 +9,7 @@ from handbones.commands.console import TrainingConsole, installed, need_torch, q
 from handbones.commands.surveying import SkipBad
 from handbones.commands.train import Exclude, cases_to_learn
 from handbones.errors import UsageError, UserError
+from handbones.files import claimed
 
 _VARIED = ("optimiser.lr=3e-4..6e-3", "loss.bce=1.0..16.0", "input.size=[256, 320, 384]")
 
@@ -45,7 +46,7 @@ def tune(
         raise UsageError(f"--vary {twice}: is given twice")
     overrides = [f"training.minutes={minutes}", f"validation.minutes={minutes / 4}", *(settings or [])]
     collection = cases_to_learn(data, exclude, skip_bad=skip_bad)
-    with TrainingConsole() as console:
+    with claimed(out / "study.db"), TrainingConsole() as console:
         study = tuning.tune(recipe, overrides, ranges, out, collection, trials=trials, watch=console, init=init)
     print(f"best of {trials}: Dice {study.best_value:.4f} with")
     for field, value in study.best_params.items():

@@ -4,6 +4,7 @@ import csv
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -13,7 +14,7 @@ import numpy as np
 
 from handbones.anatomy import BONES
 from handbones.errors import UserError
-from handbones.files import atomic_path, explain, make_folder
+from handbones.files import atomic_path, claimed, explain
 from handbones.rle import parse_runs
 
 COLUMNS = ("image_name", "class", "rle")
@@ -25,8 +26,9 @@ csv.field_size_limit(_LONGEST)
 class SubmissionWriter:
     """A submission CSV written picture by picture; under its name only when all is well.
 
-    Use it as a context manager. Until it is whole it is NAME.part; an exception inside deletes that, unless `keep`.
-    With `resume`, the pictures that such a part, or the finished file, holds whole are kept, and listed in `done`.
+    Use it as a context manager. Until it is whole it is NAME.part; an exception inside deletes that, unless `keep` and
+    there is something in it. With `resume`, the pictures that such a part, or the finished file, holds whole are kept,
+    and listed in `done`. Entering raises `UserError` where another process writes the same file.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, keep: bool = False, resume: bool = False) -> None:
@@ -36,20 +38,26 @@ class SubmissionWriter:
         """Names of the pictures that were there already, in order."""
         self._keep = keep
         self._resume = resume
+        self._more = False
+        """Whether the part holds what is nowhere else."""
+        self._claim = ExitStack()
 
     def __enter__(self) -> "SubmissionWriter":
-        make_folder(self.path.parent)
         if self.path.is_dir():
             raise UserError(f"{self.path}: cannot write: it is a folder: give the name of a file")
-        try:
-            if self._resume and self.path.exists() and not self.part.exists():
-                shutil.copyfile(self.path, self.part)  # it was done already
-            if self._resume and self.part.exists():
-                self.done, length = _whole_pictures(self.part)
-                os.truncate(self.part, length)
-            self._file = self.part.open("a" if self.done else "w", encoding="utf-8", newline="")
-        except OSError as error:
-            raise explain(error, self.path, "write") from error
+        with ExitStack() as claim:
+            claim.enter_context(claimed(self.path))
+            try:
+                self._more = self._resume and self.part.exists()
+                if self._resume and not self._more and self.path.exists():
+                    shutil.copyfile(self.path, self.part)  # it was done already
+                if self._resume and self.part.exists():
+                    self.done, length = _whole_pictures(self.part)
+                    os.truncate(self.part, length)
+                self._file = self.part.open("a" if self.done else "w", encoding="utf-8", newline="")
+            except OSError as error:
+                raise explain(error, self.path, "write") from error
+            self._claim = claim.pop_all()
         self._rows = csv.writer(self._file, lineterminator="\n")
         if not self.done:
             self._rows.writerow(COLUMNS)
@@ -57,20 +65,27 @@ class SubmissionWriter:
 
     def write(self, image_name: str, rle: Sequence[str]) -> None:
         """Add the 29 rows of one picture: its file name with the ending, and its run lengths in the official order."""
-        self._rows.writerows((image_name, label, text) for label, text in zip(BONES, rle, strict=True))
-        self._file.flush()
+        try:
+            self._rows.writerows((image_name, label, text) for label, text in zip(BONES, rle, strict=True))
+            self._file.flush()
+        except OSError as error:
+            raise explain(error, self.path, "write") from error
+        self._more = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if kind is None:
+        with self._claim:
             try:
-                self.part.replace(self.path)
+                self._file.close()
+                if kind is None:
+                    self.part.replace(self.path)
             except OSError as problem:
-                raise explain(problem, self.path, "write") from problem
-        elif not self._keep:
-            self.part.unlink(missing_ok=True)
+                if kind is None:
+                    raise explain(problem, self.path, "write") from problem
+            finally:
+                if kind is not None and not (self._keep and self._more):
+                    self.part.unlink(missing_ok=True)
 
 
 def _whole_pictures(path: Path) -> tuple[list[str], int]:

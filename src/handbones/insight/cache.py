@@ -29,7 +29,7 @@ def cache_folder() -> Path | None:
     """Where facts are kept between runs: HANDBONES_CACHE, else the user's cache folder; None if there is no home."""
     named = os.environ.get("HANDBONES_CACHE")
     if named:
-        return Path(named)
+        return Path(named).expanduser()
     try:
         home = Path.home()
     except RuntimeError:

@@ -4,7 +4,7 @@ import gc
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from lightning.pytorch import Trainer
 from handbones.bundle import RECIPE, load_bundle
 from handbones.collection import Collection
 from handbones.errors import UsageError, UserError
+from handbones.files import claimed
 from handbones.learning import cpu
 from handbones.learning.batches import Serials, comes_as_scenes
 from handbones.learning.cache import PictureCache
@@ -86,16 +87,19 @@ def fit(
         run.split.refuse_trained(init)
     if recipe.phantoms.profile is None:
         refuse_unknown(recipe.metadata, run.split.train)
-    run.prepare(resume=resume)
-    torch.manual_seed(recipe.training.seed)
-    network = build_network(recipe, pretrained=bundle is None and not resume)
-    if bundle is not None:
-        start_from(network, bundle)
-    grows = not resume and recipe.grows(bundle.recipe if bundle is not None else None)
-    watch.said(_summary(recipe, run.split, count_parameters(network), grows=grows))
-    gc.collect()  # the workers inherit nothing of an earlier training: its loader complains if it dies in one of them
-    with _quiet():
-        return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None, grows=grows)
+    with claimed(run.checkpoint) if world.writes else nullcontext(), _quiet():
+        run.prepare(resume=resume)
+        torch.manual_seed(recipe.training.seed)
+        network = build_network(recipe, pretrained=bundle is None and not resume)
+        if bundle is not None:
+            start_from(network, bundle)
+        grows = not resume and recipe.grows(bundle.recipe if bundle is not None else None)
+        watch.said(_summary(recipe, run.split, count_parameters(network), grows=grows))
+        gc.collect()  # workers inherit nothing of an earlier training: its loader complains if it dies in one of them
+        try:
+            return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None, grows=grows)
+        finally:
+            run.tidy()
 
 
 def _learn(

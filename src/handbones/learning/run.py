@@ -200,7 +200,7 @@ class Run:
         write_text(self.folder / "history.csv", text.getvalue())
 
     def finish(self, network: Network, state: State) -> None:
-        """Give the bundle its ONNX file and tidy up; a run without a validation keeps `network` as it is."""
+        """Give the bundle its ONNX file; a run without a validation keeps `network` as it is."""
         if math.isnan(state.best):
             self.keep(network, state, None)
         bundle = load_bundle(self.bundle)
@@ -209,7 +209,11 @@ class Run:
                 export_onnx(load_network(bundle), bundle.recipe, bundle.card, self.bundle / ONNX)
             except UserError as error:
                 logger.warning("%s: the bundle needs torch to run", error)
-        shutil.rmtree(self.cache, ignore_errors=True)
+
+    def tidy(self) -> None:
+        """Remove what is of use to a process that trains alone."""
+        if self.writes:
+            shutil.rmtree(self.cache, ignore_errors=True)
 
     def _card(self, network: Network, state: State, scores: Scores | None) -> Card:
         split = self.split
