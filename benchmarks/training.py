@@ -45,21 +45,21 @@ _AGAINST = {
 }  # fmt: skip
 
 
-class Rates(Watch):
-    """Keeps the speed of every step."""
+class Pace(Watch):
+    """Times all steps after the warm-up together, as `document_loop` does."""
 
     def __init__(self) -> None:
-        self.rates: list[float] = []
+        self.times: list[float] = []
         self.waits: list[float] = []
 
     def stepped(self, state: State) -> None:
-        if state.step > _WARM_UP:
-            self.rates.append(state.rate)
+        if state.step >= _WARM_UP:
+            self.times.append(time.perf_counter())
             self.waits.append(state.wait)
 
-    def read(self) -> tuple[float, float]:
+    def read(self, batch: int) -> tuple[float, float]:
         """Pictures a second, and the share of the time that the network waited for them."""
-        return median(self.rates), mean(self.waits)
+        return batch * (len(self.times) - 1) / (self.times[-1] - self.times[0]), mean(self.waits[1:])
 
 
 class Bare:
@@ -136,10 +136,10 @@ def loop_and_bare(recipe: Recipe, collection: Collection) -> tuple[float, float,
 
 def whole_loop(recipe: Recipe, collection: Collection) -> tuple[float, float]:
     """Pictures a second and data-wait of a training as users run it."""
-    rates = Rates()
+    pace = Pace()
     with tempfile.TemporaryDirectory() as folder:
-        fit(recipe, Path(folder, "run"), collection, watch=rates)
-    return rates.read()
+        fit(recipe, Path(folder, "run"), collection, watch=pace)
+    return pace.read(recipe.training.batch)
 
 
 def limit(recipe: Recipe, collection: Collection, steps: int) -> dict[str, float]:
