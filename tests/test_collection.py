@@ -167,7 +167,7 @@ def test_links_that_lead_back_are_not_followed(competition: Path) -> None:
 def test_what_is_passed_over_is_told(competition: Path) -> None:
     (competition / "test/DCM/ID003/b.GIF").touch()
     (competition / "train/DCM/b.nii.gz").touch()
-    assert [path.name for path in open_collection(competition).unread] == ["b.GIF", "b.nii.gz"]
+    assert [path.name for path in open_collection(competition).unread] == ["b.nii.gz", "b.GIF"]
 
 
 @pytest.mark.parametrize("name", ["Meta_Data.XLSX", "metadata.xlsx", "meta_data.csv"])

@@ -82,14 +82,14 @@ def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
 def trained_on(path: str | os.PathLike[str]) -> frozenset[str]:
     """`person/file` of the cases that trained a bundle, out of its run's cases.json; none where that is not there.
 
-    Those with pseudo-labels are among them.
+    Those with pseudo-labels are among them, and those that trained what it started from.
     """
     path = Path(path).absolute()
     bundle = path.parent if path.is_file() else path
     for folder in (bundle, bundle.parent) if path.exists() else ():
         try:
             names = json.loads((folder / CASES).read_text(encoding="utf-8"))
-            return frozenset(map(str, [*names["train"], *names.get("pseudo", [])]))
+            return frozenset(map(str, [*names["train"], *names.get("pseudo", []), *names.get("earlier", [])]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return frozenset()

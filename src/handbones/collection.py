@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -48,6 +49,8 @@ _TABLES = re.compile(r"meta[ _-]?data\.(xlsx|csv)", re.IGNORECASE)
 """Names under which the table of people is found."""
 MADE_WITH = "made_with.json"
 """Lies beside what `handbones predict` wrote."""
+_PICTURES = ("train/DCM", "test/DCM", "DCM", "images")
+"""Where the pictures of a collection lie, unless they lie in its folder itself."""
 _DRAWN = frozenset({"overlays", "indexed", "masks"})
 """Folders of pictures there, which are no radiographs."""
 SHOWN = "-bones"
@@ -320,7 +323,9 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 
 def _unread(root: Path) -> list[Path]:
-    return [parent / name for parent, _, names in _walk(root) for name in names if name.lower().endswith(_UNREAD)]
+    places = [place for place in _PICTURES if (root / place).is_dir()] or ["."]
+    walks = chain.from_iterable(_walk(root / place) for place in places)
+    return [parent / name for parent, _, names in walks for name in names if name.lower().endswith(_UNREAD)]
 
 
 def _is_radiograph(path: Path, beside: set[str]) -> bool:
@@ -378,14 +383,17 @@ def _people(table: Path | None) -> tuple[dict[str, Metadata], list[Problem]]:
 def _table_beside(root: Path) -> Path | None:
     """The table of people beside the pictures or, for a part of the competition's folder, one level up."""
     folders = (root, root.absolute().parent) if (root / "DCM").is_dir() else (root,)
-    found = [
-        path
-        for folder in folders
-        if folder.is_dir()
-        for path in sorted(folder.iterdir(), key=lambda path: (path.name != METADATA_FILE, path.name))
-        if _TABLES.fullmatch(path.name) and path.is_file() and has_people(path)
-    ]
-    return found[0] if found else None
+    paths = (path for folder in folders for path in _tables_in(folder))
+    return next((path for path in paths if path.is_file() and has_people(path)), None)
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    first = folder / METADATA_FILE
+    try:
+        others = sorted(path for path in folder.iterdir() if _TABLES.fullmatch(path.name))
+    except OSError:  # one may look into a folder that one may not list
+        others = []
+    return [first, *others]
 
 
 def _case(pair: _Pair, known: dict[str, Metadata]) -> Case:

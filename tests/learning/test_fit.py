@@ -16,7 +16,7 @@ import torch
 
 from drawn import write_collection
 from handbones.anatomy import ANATOMY
-from handbones.bundle import load_bundle
+from handbones.bundle import load_bundle, trained_on
 from handbones.collection import open_collection
 from handbones.errors import UsageError, UserError
 from handbones.inference.segmenter import Segmenter
@@ -250,6 +250,23 @@ def test_starts_from_a_bundle(run: tuple[Path, Outcome], drawn: Path, tmp_path: 
     for place in (run[0], run[1].bundle / "model.onnx"):
         with pytest.raises(UserError, match=r"of the \d cases held out have trained it"):
             fit(tiny("data.fold=1"), tmp_path / "leak", open_collection(drawn), init=place)
+
+
+def test_a_run_knows_all_that_its_model_has_seen(tmp_path: Path) -> None:
+    *learn, held_out = open_collection(write_collection(tmp_path / "data", people=4)).labelled
+    recipe, seen = tiny(), set[str]()
+    for generation, place in enumerate(tmp_path / name for name in "abc"):
+        split = Split([learn[generation]], [held_out])
+        if seen:
+            split = split.after(tmp_path / "ab"[generation - 1])
+        Run(place, recipe, split).prepare(resume=False)
+        seen |= set(split.names()["train"])
+        assert trained_on(place) == seen
+    (place / "last.ckpt").touch()
+    Run(place, recipe, Split([learn[2]], [held_out])).prepare(resume=True)
+    assert trained_on(place) == seen
+    with pytest.raises(UserError, match="1 of the 1 cases held out have trained it"):
+        Split([held_out], [learn[0]]).after(place)
 
 
 def test_the_wrist_goes_on_from_the_first_model(run: tuple[Path, Outcome], drawn: Path, tmp_path: Path) -> None:

@@ -82,9 +82,10 @@ def fit(
             raise UsageError(
                 "input.hand=wrist is for a second look, which goes on from the first model: give --init BUNDLE"
             )
-    run = Run(out, recipe, Split.of(recipe, collection, pseudo), writes=world.writes)
+    split = Split.of(recipe, collection, pseudo)
     if init is not None and bundle is not None:
-        run.split.refuse_trained(init)
+        split = split.after(init)
+    run = Run(out, recipe, split, writes=world.writes)
     if recipe.phantoms.profile is None:
         refuse_unknown(recipe.metadata, run.split.train)
     with claimed(run.checkpoint) if world.writes else nullcontext(), _quiet():

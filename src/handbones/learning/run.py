@@ -19,7 +19,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,8 @@ class Split:
     valid: Sequence[Case]
     pseudo: Sequence[Case] = ()
     """Cases whose labels a model gave; they train, too."""
+    earlier: Sequence[str] = ()
+    """Names of others that trained the model to start from."""
 
     @classmethod
     def of(cls, recipe: Recipe, collection: Collection | None, pseudo: Collection | None = None) -> "Split":
@@ -95,19 +97,24 @@ class Split:
             raise UserError(f"{pseudo.root}: no pseudo-labels of people who do not validate: leave --pseudo out")
         return cls([cases[i] for i in train], [cases[i] for i in valid], guessed)
 
-    def refuse_trained(self, init: Path) -> None:
-        """Raise `UserError` if cases that validate have trained the model to start from: it would flatter."""
-        known = trained_on(init) & set(self.names()["validation"])
-        if known:
+    def after(self, init: Path) -> "Split":
+        """The same for a training that starts from a model.
+
+        Raises `UserError` if cases that validate have trained it: it would flatter.
+        """
+        known, names = trained_on(init), self.names()
+        if flattered := known & set(names["validation"]):
             raise UserError(
-                f"--init {init}: {len(known)} of the {len(self.valid)} cases held out have trained it: hold out the "
-                f"same as it did, with its data.fold, data.folds and data.stratify, DATA and --exclude"
+                f"--init {init}: {len(flattered)} of the {len(self.valid)} cases held out have trained it: hold out "
+                f"the same as it did, with its data.fold, data.folds and data.stratify, DATA and --exclude"
             )
+        return replace(self, earlier=sorted(known.difference(names["train"], names.get("pseudo", ()))))
 
     def names(self) -> dict[str, list[str]]:
         """Person and file name of each case."""
         parts = {"train": self.train, "validation": self.valid} | ({"pseudo": self.pseudo} if self.pseudo else {})
-        return {part: [f"{case.person}/{case.name}" for case in cases] for part, cases in parts.items()}
+        names = {part: [f"{case.person}/{case.name}" for case in cases] for part, cases in parts.items()}
+        return names | ({"earlier": list(self.earlier)} if self.earlier else {})
 
 
 def refuse_another(folder: Path) -> None:
@@ -151,7 +158,9 @@ class Run:
             changed = [name for name in differences(load_recipe(recipe), self.recipe) if name not in _MAY_CHANGE]
             if changed:
                 raise UsageError(f"{self.folder}: was trained with another {changed[0]}: a resume cannot change that")
-            if _read_names(cases) != self.split.names():
+            names = _read_names(cases)
+            self.split = replace(self.split, earlier=names.get("earlier", ()))
+            if names != self.split.names():
                 raise UserError(
                     f"{self.folder}: was trained on other cases: give --resume the same DATA, --pseudo, --exclude and "
                     f"--skip-bad"
