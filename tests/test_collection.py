@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from handbones.collection import MADE_WITH, Collection, open_collection, side_of
+from handbones.collection import Collection, open_collection, side_of
 from handbones.errors import UserError
 from handbones.exclusion import exclude
 from handbones.labels import save_labels
+from handbones.layout import MADE_WITH
 from handbones.metadata import Metadata, write_metadata
 from shapes import random_labels
 

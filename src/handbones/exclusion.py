@@ -3,9 +3,10 @@
 import dataclasses
 from pathlib import Path
 
-from handbones.collection import Case, Collection, composed
+from handbones.collection import Case, Collection
 from handbones.errors import UserError
 from handbones.files import explain
+from handbones.layout import composed
 
 
 def exclude(collection: Collection, path: Path) -> Collection:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handbones.collection import MADE_WITH, Case, open_collection
+from handbones.collection import Case, open_collection
 from handbones.commands.console import counted, counting, say_left_out
 from handbones.commands.looking import Opener, looking
 from handbones.errors import UsageError, UserError
@@ -19,6 +19,7 @@ from handbones.inference.coco import CocoDocument
 from handbones.inference.shards import Shard
 from handbones.inference.submission import SubmissionWriter
 from handbones.inference.writers import write_bone_masks, write_indexed, write_label_json, write_overlay
+from handbones.layout import MADE_WITH
 
 if TYPE_CHECKING:
     from handbones.inference.segmentation import Segmentation

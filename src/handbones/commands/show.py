@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from handbones.collection import SHOWN, label_file, labels_in, stem_of
 from handbones.commands.looking import Opener, looking, without_model
 from handbones.errors import UsageError, UserError
 from handbones.files import atomic_path
 from handbones.labels import Labels, Size, load_labels
+from handbones.layout import SHOWN, label_file, labels_in, stem_of
 from handbones.radiograph import load_radiograph
 
 _FORMATS = (".png", ".pdf", ".svg", ".jpg", ".tif")
