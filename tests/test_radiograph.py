@@ -38,6 +38,50 @@ def test_sixteen_bits_are_kept_and_scaled_by_the_brightest_pixel(tmp_path: Path)
     assert load_radiograph(saved(tmp_path / "rgb.png", np.dstack([deep] * 3))).pixels.dtype == np.uint16
 
 
+@pytest.mark.parametrize("offset", [0, 30000])
+@pytest.mark.parametrize("burned", [1, 120, 2000])
+def test_what_is_burned_in_far_above_takes_no_gray_from_the_picture(offset: int, burned: int) -> None:
+    hand = np.random.default_rng(0).gamma(4, 400, (500, 600)).clip(0, 4000).astype(np.uint16)
+    deep = hand + np.uint16(offset)
+    plain = Radiograph(deep).to_uint8().astype(int)
+    deep.ravel()[:burned] = 65535
+    seen = Radiograph(deep).to_uint8()
+    assert (seen.ravel()[:burned] == 255).all()
+    assert np.abs(seen.ravel()[burned:] - plain.ravel()[burned:]).max() < 0.15 * 255
+
+
+def test_a_small_bright_picture_on_black_is_no_burned_in_text() -> None:
+    film = np.random.default_rng(0).integers(0, 90, (1000, 1000), np.uint16)
+    film[200:260, 300:360] = np.linspace(2000, 4000, 3600).reshape(60, 60)
+    np.testing.assert_allclose(Radiograph(film).to_uint8(), film * (255 / 4000), atol=0.6)
+
+
+def test_pages_of_a_tiff(tmp_path: Path) -> None:
+    cv2.imwritemulti(str(tmp_path / "preview.tif"), [GRAY, GRAY[::4, ::4].copy()])
+    np.testing.assert_array_equal(load_radiograph(tmp_path / "preview.tif").pixels, GRAY)
+    cv2.imwritemulti(str(tmp_path / "two.tif"), [GRAY, GRAY])
+    with pytest.raises(UserError, match=r"two\.tif: a TIFF of 2 pages: save the one"):
+        load_radiograph(tmp_path / "two.tif")
+
+
+def test_a_dicom_that_cannot_be_decoded_is_known_by_its_head(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    path = dicom(tmp_path / "a.dcm", GRAY)
+    dataset = pydicom.dcmread(path)
+    dataset.NumberOfFrames = 3
+    dataset.save_as(path)
+    for look in (picture_size, load_radiograph):
+        with pytest.raises(UserError, match="several frames"):
+            look(path)
+    dataset.NumberOfFrames = 1
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.MPEG2MPML
+    dataset.PixelData = pydicom.encaps.encapsulate([b"nothing"])
+    dataset.save_as(path)
+    for look in (picture_size, load_radiograph):
+        with pytest.raises(UserError, match="its pixels are in MPEG2"):
+            look(path)
+
+
 def test_palette_one_bit_and_gray_alpha_png(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     image.fromarray(GRAY).convert("P").save(tmp_path / "palette.png")

@@ -36,6 +36,13 @@ _SYNTAXES: dict[tuple[bool | None, bool | None], str] = {
 """The transfer syntax of uncompressed DICOM, by whether it is implicit and little endian."""
 _TAIL_BYTES = 1024
 """Within which the end mark nearly always is; some programs write a few bytes after it, phones whole films."""
+_DEEP = 2**16
+_FEW, _EDGES = 0.01, 0.2
+"""At most what share of a picture is burned into it, and what share of that its blurred edges are."""
+_ORDINARY = 0.95
+"""The share of the other pixels that need not be bright for them to be a radiograph."""
+_FARTHEST = 20
+"""How many times as bright as all others what is burned in may be: as the white of 16 bits beside that of 12."""
 _LARGE_BYTES = 2**18
 """From here on a quicker way to decode PNGs is worth the moment that it takes to load."""
 
@@ -70,12 +77,37 @@ class Radiograph:
         return cls(pixels, spacing)
 
     def to_uint8(self) -> npt.NDArray[np.uint8]:
-        """The pixels in 8 bits: as they are, or 16 bits scaled so that the brightest pixel is 255."""
+        """The pixels in 8 bits: as they are, or 16 bits spread from the darkest pixel, 0, to the brightest, 255.
+
+        The brightest is that of the picture itself where a little, as burned-in text, stands far above it.
+        """
         if self.pixels.dtype == np.uint8:
             return self.pixels.view(np.uint8)
-        brightest = max(int(self.pixels.max()), 1)
-        scaled: npt.NDArray[np.uint8] = np.rint(self.pixels * np.float32(255 / brightest)).astype(np.uint8)
+        darkest = int(self.pixels.min())
+        brightest = _brightest(self.pixels, darkest)
+        grays = (np.arange(_DEEP) - darkest) * np.float32(255 / brightest)
+        scaled: npt.NDArray[np.uint8] = np.rint(np.clip(grays, 0, 255)).astype(np.uint8)[self.pixels]
         return scaled
+
+
+def _brightest(pixels: Pixels, darkest: int) -> int:
+    """How far above the darkest the value lies that is to become white.
+
+    It is the highest, or where there are few pixels above the double of a value and hardly any between, the edges of
+    those, the value that has least between; unless what is left were dark, as around a small bright picture.
+    """
+    counts = cv2.calcHist([pixels], [0], None, [_DEEP], [0, _DEEP]).ravel()[darkest:].astype(np.float64)
+    highest = int(np.flatnonzero(counts)[-1])
+    upto = np.cumsum(counts)
+    limit = white = max(highest, 1)
+    least = np.inf
+    while (limit := limit * 7 // 8) > highest // _FARTHEST:
+        double = upto[min(2 * limit, highest)]
+        above, between = upto[-1] - double, double - upto[limit]
+        ordinary = int(np.searchsorted(upto, _ORDINARY * upto[limit]))
+        if 0 < above <= _FEW * upto[-1] and between <= min(_EDGES * above, least) and 2 * ordinary >= limit:
+            white, least = limit, between
+    return white
 
 
 def load_radiograph(path: str | os.PathLike[str], content: bytes | None = None) -> Radiograph:
@@ -100,6 +132,8 @@ def load_radiograph(path: str | os.PathLike[str], content: bytes | None = None) 
         gray = decode_equal_channels(content)
         if gray is not None:
             return Radiograph(gray, None, path)
+    if content.startswith((b"II", b"MM")) and (pages := _pages(content)) > 1:
+        raise UserError(f"{path}: a TIFF of {pages} pages: save the one that you want as a file of its own")
     how = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
     if content.startswith(_PNG_HEAD):
         how |= cv2.IMREAD_IGNORE_ORIENTATION  # as its header and the quicker way above have it
@@ -150,6 +184,7 @@ def picture_size(path: str | os.PathLike[str]) -> Size:
         return int.from_bytes(head[20:24]), int.from_bytes(head[16:20])
     if _is_dicom(Path(path), head):
         dataset = _read_dicom(Path(path))
+        _refuse_what_cannot_be_decoded(Path(path), dataset)
         return int(dataset.Rows), int(dataset.Columns)
     radiograph = load_radiograph(path)
     return radiograph.height, radiograph.width
@@ -194,6 +229,12 @@ def _not_a_picture(head: bytes) -> str:
     return f"cannot be read as a picture: {kind}"
 
 
+def _pages(content: bytes) -> int:
+    """How many pictures a TIFF has that are as large as its first; smaller ones are previews of it."""
+    pages = cv2.imdecodemulti(np.frombuffer(content, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)[1]
+    return sum(page.shape == pages[0].shape for page in pages)
+
+
 def _is_white_zero(content: bytes) -> bool:
     """Whether a file is a TIFF whose first picture has its brightest values at zero."""
     order: Literal["little", "big"] = "little" if content[:2] == b"II" else "big"
@@ -227,11 +268,27 @@ def _read_dicom(path: Path, content: bytes | None = None) -> Any:
     return dataset
 
 
+def _refuse_what_cannot_be_decoded(path: Path, dataset: Any) -> None:
+    """Raise `UserError` for several frames, and for a compression that no installed decoder reads."""
+    from pydicom.pixels.decoders.base import get_decoder  # noqa: PLC0415 slow to import
+
+    if int(dataset.get("NumberOfFrames") or 1) > 1:
+        raise UserError(f"{path}: a DICOM of several frames: save the frame that you want as a file of its own")
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        readable = get_decoder(syntax).is_available
+    except NotImplementedError:
+        readable = False
+    if not readable:
+        raise UserError(f"{path}: its pixels are in {syntax.name}: pip install python-gdcm, or save it uncompressed")
+
+
 def _load_dicom(path: Path, content: bytes) -> Radiograph:
     """Gray values after the modality's rescaling from 0 up, MONOCHROME1 (bone dark) turned over; padding is dark."""
     from pydicom.pixels.processing import apply_rescale  # noqa: PLC0415 slow to import
 
     dataset = _read_dicom(path, content)
+    _refuse_what_cannot_be_decoded(path, dataset)
     try:
         values = dataset.pixel_array
         padded = _padded(values, dataset)
@@ -245,7 +302,7 @@ def _load_dicom(path: Path, content: bytes) -> Radiograph:
     if values.ndim == 3 and values.shape[2] == 3:
         values = cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)
     if values.ndim != 2:
-        raise UserError(f"{path}: a DICOM of several frames: save the frame that you want as a file of its own")
+        raise UserError(f"{path}: a DICOM of {values.ndim} dimensions: save it as a gray picture")
     dark_bones = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
     if padded.shape == values.shape and padded.any() and not padded.all():
         seen = values[~padded]

@@ -85,6 +85,8 @@ def _palm(silhouette: npt.NDArray[np.uint8]) -> tuple[int, int, float]:
 def _silhouette(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
     """The hand with its soft tissue, 1 on 0, in a picture of `_SMALL` pixels without its border."""
     scale = _SMALL / max(pixels.shape)
+    if round(min(pixels.shape) * scale) < 1:
+        return None
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     border = _SMALL // 40
     if min(small.shape) < 4 * border:

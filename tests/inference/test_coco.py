@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
 from handbones.inference.coco import CocoDocument, coco_counts
+from handbones.inference.overlay import place_names
 from handbones.inference.segmentation import Segmentation
 from handbones.rle import runs_of
 from shapes import random_labels
@@ -39,3 +40,16 @@ def test_document_is_read_back_by_coco() -> None:
         assert annotation["area"] == mask_utils.area(rle) == mask.sum()
         np.testing.assert_array_equal(annotation["bbox"], mask_utils.toBbox(rle))
         assert annotation["image_id"] == 1
+
+
+def test_hands_stay_apart() -> None:
+    left, right = (np.full((29, 40, 90), -4, np.float32) for _ in range(2))
+    left[0, 5:15, 5:15] = right[0, 5:15, 70:85] = right[3, 20:30, 70:80] = 4
+    both = Segmentation.from_logits(left, 40, 90).united(Segmentation.from_logits(right, 40, 90))
+    assert len(both.hands) == 2 and both.bones["finger-1"].area == 250
+    document = CocoDocument()
+    document.add("a.png", both)
+    boxes = [(one["category_id"], one["bbox"]) for one in json.loads(document.to_json())["annotations"]]
+    assert boxes == [(1, [5, 5, 10, 10]), (1, [70, 5, 15, 10]), (4, [70, 20, 10, 10])]
+    names = place_names([hand.labels().polygons for hand in both.hands], 40, 90)
+    assert [name.label for name in names] == ["finger-1", "finger-1", "finger-4"]

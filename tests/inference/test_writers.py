@@ -101,7 +101,7 @@ def test_overlay_takes_a_segmentation_and_an_odd_picture() -> None:
 
 
 def test_names_do_not_collide_and_stay_in_the_picture() -> None:
-    boxes = list(place_names(random_labels(4, 2048, 1500).polygons, 2048, 1500).values())
+    boxes = [name.box for name in place_names([random_labels(4, 2048, 1500).polygons], 2048, 1500)]
     assert len(boxes) == 29
     for i, (left, top, right, bottom) in enumerate(boxes):
         assert 0 <= left < right <= 1500

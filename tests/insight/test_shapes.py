@@ -11,7 +11,7 @@ from handbones.collection import open_collection
 from handbones.errors import UsageError
 from handbones.insight import survey as surveys
 from handbones.insight.measure import Tables, measure
-from handbones.insight.shapes import largest_loop, shapes_of
+from handbones.insight.shapes import are_of_several_hands, largest_loop, shapes_of
 from handbones.labels import Labels
 from hands import write_hands
 
@@ -69,8 +69,21 @@ def test_millimetres_only_with_a_spacing() -> None:
         one = Labels({"finger-7": polygons})
         pixels, uneven = measure(one, 100, 100), measure(one, 100, 100, (0.1, 0.2))
         assert uneven.bones[0].area == pytest.approx(0.02 * pixels.bones[0].area)
-    with pytest.raises(UsageError, match=r"spacing \(0, 0\): needs millimetres"):
-        measure(labels, 100, 100, (0, 0))
+    for wrong in (0, 0), (0.1,):
+        with pytest.raises(UsageError, match=r"spacing .*: needs millimetres"):
+            measure(labels, 100, 100, wrong)  # type: ignore[arg-type]
+
+
+def test_a_forearm_is_never_whole_and_pieces_are_told() -> None:
+    labels = Labels({"finger-7": [box(10, 20, 29, 79), box(50, 20, 55, 25)], "Ulna": [box(30, 60, 50, 90)]})
+    told = [(bone.label, bone.whole, bone.pieces) for bone in measure(labels, 100, 100).bones]
+    assert told == [("finger-7", True, 2), ("Ulna", False, 1)]
+
+
+def test_labels_of_two_hands_are_known() -> None:
+    hand = [box(10, 20, 29, 79), box(60, 20, 79, 75)]
+    assert are_of_several_hands(Labels({"finger-7": hand, "finger-6": hand, "Ulna": hand[:1]}))
+    assert not are_of_several_hands(Labels({"finger-7": hand, "finger-6": hand[:1], "Ulna": hand[1:]}))
 
 
 def test_angles_of_the_table_are_those_of_square_pixels() -> None:

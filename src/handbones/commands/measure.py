@@ -10,6 +10,7 @@ from handbones.commands.console import collection_of, counted, counting
 from handbones.commands.looking import Opener, looking, without_model
 from handbones.errors import UserError
 from handbones.files import new_folder
+from handbones.inference.segmentation import NO_HAND
 from handbones.labels import Labels
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def measure(
         if not cases:
             raise UserError(f"{data}: no labels to measure: give --bundle to measure what a model finds")
         tables = Tables()
+        notes: list[str] = []
         with counting("pictures", len(cases)) as progress:
             if bundle:
                 found = opener(bundle).segment_hands(cases)
@@ -47,21 +49,29 @@ def measure(
                     for number, hand in enumerate(seen, 1):
                         tables.add(case.person, case.name, "model", number, hand.labels(), shape, radiograph.spacing)
                     if not seen:
+                        notes.append(f"{case.image}: {NO_HAND}")
                         tables.add(case.person, case.name, "model", 0, Labels({}), shape, radiograph.spacing)
                     progress(1)
             else:
                 for case in cases:
-                    _add_labels(tables, case)
+                    if _add_labels(tables, case):
+                        notes.append(f"{case.labels}: seems to be of several hands, which --bundle tells apart")
                     progress(1)
         written = tables.write(out)
+    for line in notes:
+        print(line)
     spaced = sum(1 for row in tables.hands[1:] if row[-1] != "")
     rows = counted(len(tables.hands) - 1, "row")
     print(f"{counted(len(cases), 'picture')}, {rows} of hands, {spaced} with a spacing in millimetres")
     print(f"written: {', '.join(str(path) for path in written)}")
 
 
-def _add_labels(tables: "Tables", case: Case) -> None:
+def _add_labels(tables: "Tables", case: Case) -> bool:
+    """Whether they seem to be of several hands."""
+    from handbones.insight.shapes import are_of_several_hands  # noqa: PLC0415 loads numba
+
     radiograph, labels = case.load()
     assert labels is not None
     shape = radiograph.height, radiograph.width
     tables.add(case.person, case.name, "labels", 1, labels, shape, radiograph.spacing)
+    return are_of_several_hands(labels)

@@ -58,7 +58,7 @@ def predict(
     beside = sorted(["overlays"] * overlays + [*more])
     settings = json.dumps({**segmenter.settings(), "beside": beside}, indent=1)
     make_folder(out)
-    empty: list[str] = []
+    notes: list[str] = []
     coco = CocoDocument()
     if shard.count > 1 and not resume:  # the others must not take what an earlier run left for this one's
         shard.place(out / "submission.csv").unlink(missing_ok=True)
@@ -76,14 +76,17 @@ def predict(
             for case, segmentation in in_background(write, zip(todo, segmenter.segment_with(todo), strict=True)):
                 submission.write(case.name, segmentation.rle())
                 if segmentation.reason:
-                    empty.append(f"{case.image}: {segmentation.reason}")
+                    notes.append(f"{case.image}: {segmentation.reason}")
+                elif len(segmentation.hands) > 1:
+                    united = "one submission and one label file, measure --bundle keeps them apart"
+                    notes.append(f"{case.image}: {len(segmentation.hands)} hands, the bones of all in {united}")
                 if "coco" in more:
                     coco.add(case.name, segmentation)
                 progress(1)
     shard.merge(out / "submission.csv", started - _SLACK_S)
     if "coco" in more:
         write_text(out / "coco.json", coco.to_json())
-    for line in empty:
+    for line in notes:
         print(line)
     strangers = {path.stem for path in (out / "labels").glob("*.json")} - {case.stem for case in every}
     if strangers:

@@ -54,6 +54,8 @@ def show(
         warnings.filterwarnings("ignore", "(?!Glyph)")
         warnings.filterwarnings("always", "Glyph .* missing")
         figure.savefig(temporary, dpi=dpi)
+    if found is not None and found.reason:
+        print(f"{case}: {found.reason}")
     print(f"written: {target}")
     if told:
         print(f"letters of {case.name} that no font here has are boxes in its title")

@@ -21,7 +21,10 @@ def submission(
     action: Annotated[str, typer.Argument(help="check")],
     file: Annotated[Path, typer.Argument(help="The submission CSV.")],
     *,
-    data: Annotated[Path | None, typer.Option(help="The collection whose test part the submission must be of.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The collection that the submission must be of: its test part, or all without one."),
+    ] = None,
     size: Annotated[
         str | None, typer.Option(help=f"Height and width of all pictures; as in DATA, or {_SIZE}, unless given.")
     ] = None,
@@ -31,7 +34,7 @@ def submission(
 
     if action != "check":
         raise UsageError(f"submission {action}: there is only: submission check FILE")
-    names, shapes = (None, {}) if data is None else _test_part(data)
+    names, shapes = (None, {}) if data is None else _wanted(data)
     problems = check_submission(file, picture_shape(size or _SIZE), names, {} if size else shapes)
     shown = list(islice(problems, _SHOWN))
     if not shown:
@@ -43,12 +46,10 @@ def submission(
     raise UserError(f"{file}: {counted(len(shown) + rest, 'problem')}" + f", {_SHOWN} of them above" * bool(rest))
 
 
-def _test_part(data: Path) -> tuple[list[str], dict[str, Size]]:
-    """The names of its pictures in order, and the sizes of those that can be read. Raises `UserError`."""
+def _wanted(data: Path) -> tuple[list[str], dict[str, Size]]:
+    """The names of the pictures of its test part, or of all without one, and the sizes of those that can be read."""
     collection = open_collection(data, strict=False, part="test")
     # The competition knows nothing of problems: it wants the pictures that have some, too.
-    paths = [case.image for case in (*collection.cases, *collection.left_out) if case.split == "test"]
-    if not paths:
-        raise UserError(f"{data}: has no test part")
-    sizes = {case.name: picture_size(case.image) for case in collection.test}
+    paths = [case.image for case in (*collection.cases, *collection.left_out)]
+    sizes = {case.name: picture_size(case.image) for case in collection.cases}
     return list(dict.fromkeys(path.name for path in sorted(paths, key=Path.as_posix))), sizes

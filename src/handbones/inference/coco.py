@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from handbones import __version__
 from handbones.anatomy import ANATOMY
 from handbones.inference.segmentation import BoneSegment, Segmentation
 from handbones.rle import Runs, runs_of_crop
@@ -21,17 +22,24 @@ class CocoDocument:
         self._annotations: list[dict[str, Any]] = []
 
     def add(self, image_name: str, segmentation: Segmentation) -> None:
-        """Add a picture, by the name of its file, with its bones."""
+        """Add a picture, by the name of its file, with an annotation for each bone of each hand."""
         size = {"height": segmentation.height, "width": segmentation.width}
         self._images.append({"id": len(self._images) + 1, "file_name": image_name, **size})
-        for segment in segmentation.bones.values():
+        for segment in (segment for hand in segmentation.hands for segment in hand.bones.values()):
             ids = {"id": len(self._annotations) + 1, "image_id": len(self._images)}
             self._annotations.append(ids | coco_annotation(segment, segmentation.height, segmentation.width))
 
     def to_json(self) -> str:
         """All of it as JSON."""
         categories = [{"id": bone.index + 1, "name": bone.label, "supercategory": bone.group} for bone in ANATOMY]
-        whole = {"images": self._images, "annotations": self._annotations, "categories": categories}
+        info = {"description": f"bones of hand radiographs, found by handbones {__version__}"}
+        whole = {
+            "info": info,
+            "licenses": [],
+            "images": self._images,
+            "annotations": self._annotations,
+            "categories": categories,
+        }
         return json.dumps(whole) + "\n"
 
 

@@ -1,5 +1,8 @@
 """A radiograph with its bones drawn on it: faint fills, anti-aliased outlines and, if wanted, names."""
 
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +27,8 @@ _BLACK = (0, 0, 0)
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels."""
+Polygons = Mapping[str, Sequence[Points]]
+"""Those of each bone of a hand."""
 
 
 def draw_overlay(pixels: npt.NDArray[np.uint8], bones: Labels | Segmentation, *, names: bool = False) -> Picture:
@@ -32,18 +37,18 @@ def draw_overlay(pixels: npt.NDArray[np.uint8], bones: Labels | Segmentation, *,
     Lines and letters grow with the picture. Names stand beside their bones, apart from each other; they want a
     picture of 1000 pixels or more.
     """
-    polygons = (bones.labels() if isinstance(bones, Segmentation) else bones).polygons
+    hands = [hand.labels().polygons for hand in bones.hands] if isinstance(bones, Segmentation) else [bones.polygons]
     picture = np.asarray(cv2.cvtColor(stretched(pixels), cv2.COLOR_GRAY2RGB), np.uint8)
-    for label, of_bone in polygons.items():
-        for polygon in of_bone:
-            _fill(picture, polygon, _colour(label))
+    polygons = [(label, polygon) for hand in hands for label, of_bone in hand.items() for polygon in of_bone]
+    for label, polygon in polygons:
+        _fill(picture, polygon, _colour(label))
     line = max(1, round(max(pixels.shape) / 800))
-    curves = {label: [_fixed(_thinned(polygon, _SMOOTH * line)) for polygon in p] for label, p in polygons.items()}
+    curves = [(label, _fixed(_thinned(polygon, _SMOOTH * line))) for label, polygon in polygons]
     for width, rim in ((2 * line, True), (line, False)):  # a dark rim under each coloured line
-        for label, lines in curves.items():
-            cv2.polylines(picture, lines, True, _BLACK if rim else _colour(label), width, cv2.LINE_AA, _SHIFT)
+        for label, curve in curves:
+            cv2.polylines(picture, [curve], True, _BLACK if rim else _colour(label), width, cv2.LINE_AA, _SHIFT)
     if names:
-        _write_names(picture, polygons)
+        _write_names(picture, hands)
     return picture
 
 
@@ -81,35 +86,43 @@ def _fill(picture: Picture, polygon: Points, colour: tuple[int, int, int]) -> No
     cv2.copyTo(cv2.LUT(window, np.rint(table[None]).astype(np.uint8)), mask, window)
 
 
-def _write_names(picture: Picture, polygons: dict[str, list[Points]]) -> None:
+def _write_names(picture: Picture, hands: Sequence[Polygons]) -> None:
     scale, line = _letters(picture.shape)
-    boxes = place_names(polygons, picture.shape[0], picture.shape[1])
-    for label, box in boxes.items():
-        centre = _centre(polygons[label])
+    names = place_names(hands, picture.shape[0], picture.shape[1])
+    for label, centre, box in names:
         nearest = np.clip(centre, box[:2], box[2:])
         if np.abs(nearest - centre).max() > 2 * (box[3] - box[1]):
             start, end = (np.rint(point).astype(int).tolist() for point in (centre, nearest))
             cv2.line(picture, start, end, _colour(label), line, cv2.LINE_AA)
-    for label, (left, top, right, bottom) in boxes.items():
+    for label, _, (left, top, right, bottom) in names:
         _write(picture[top:bottom, left:right], label, scale, line)
 
 
-def place_names(polygons: dict[str, list[Points]], height: int, width: int) -> dict[str, Box]:
-    """A box for each bone's name: near the bone, off the other names, and off the bones if that can be helped."""
+class Name(NamedTuple):
+    """Where to write a name."""
+
+    label: str
+    centre: Points
+    """x and y of the middle of the bone."""
+    box: Box
+
+
+def place_names(hands: Sequence[Polygons], height: int, width: int) -> list[Name]:
+    """A box for the name of each bone of each hand: near it, off the other names, and off bones where that can be."""
     scale, line = _letters((height, width))
     bones = np.zeros((height // _GRAIN + 1, width // _GRAIN + 1), np.uint8)
-    for of_bone in polygons.values():
+    for of_bone in (of_bone for hand in hands for of_bone in hand.values()):
         cv2.fillPoly(bones, [np.rint(polygon / _GRAIN).astype(np.int32) for polygon in of_bone], 1)
     covered = np.asarray(cv2.integral(bones), np.int32)
-    placed: dict[str, Box] = {}
-    for label, of_bone in polygons.items():
+    placed: list[Name] = []
+    for label, of_bone in (named for hand in hands for named in hand.items()):
         text_width, text_height = cv2.getTextSize(label, _FONT, scale, line)[0]
         size = np.array([text_width + 4 * line, text_height + 6 * line])
         centre = _centre(of_bone)
         corners = _corners(centre, size, np.array([width, height]))
-        costs = _costs(corners, size, centre, covered, list(placed.values()))
+        costs = _costs(corners, size, centre, covered, [name.box for name in placed])
         left, top = corners[costs.argmin()].astype(int).tolist()
-        placed[label] = left, top, left + int(size[0]), top + int(size[1])
+        placed.append(Name(label, centre, (left, top, left + int(size[0]), top + int(size[1]))))
     return placed
 
 
@@ -119,7 +132,7 @@ def _letters(shape: tuple[int, ...]) -> tuple[float, int]:
     return scale, max(1, round(scale * 2))
 
 
-def _centre(polygons: list[Points]) -> Points:
+def _centre(polygons: Sequence[Points]) -> Points:
     centre: Points = max(polygons, key=len).mean(axis=0)
     return centre
 

@@ -50,6 +50,8 @@ class Segmentation:
     bones: dict[str, BoneSegment]
     reason: str = ""
     """Why no bone was found, where that is known."""
+    parts: tuple["Segmentation", ...] = ()
+    """Of several hands, what was found of each."""
 
     @classmethod
     def from_logits(
@@ -79,6 +81,11 @@ class Segmentation:
         """Whether there is any bone."""
         return bool(self.bones)
 
+    @property
+    def hands(self) -> tuple["Segmentation", ...]:
+        """One for each hand that was found."""
+        return self.parts or ((self,) if self.found else ())
+
     def united(self, *others: "Segmentation") -> "Segmentation":
         """This and what others say of further parts of the same picture, bone by bone."""
         parts = [part for part in (self, *others) if part.found]
@@ -86,7 +93,7 @@ class Segmentation:
             return parts[0] if parts else self
         pieces = {label: [p.bones[label] for p in parts if label in p.bones] for label in BONES}
         bones = {label: _unite(of_bone) for label, of_bone in pieces.items() if of_bone}
-        return Segmentation(self.height, self.width, bones)
+        return Segmentation(self.height, self.width, bones, parts=tuple(parts))
 
     def rle(self) -> list[str]:
         """Run lengths of the 29 bones, an empty string for one that was not found."""

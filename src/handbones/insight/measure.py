@@ -35,6 +35,7 @@ RATIOS = (
     "carpal_height_to_metacarpal_3",
 )
 """Ratios of lengths, in the order of the table."""
+_FOREARM = frozenset(bone.label for bone in ANATOMY if bone.group == "forearm")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class BoneMeasure:
     degrees: float
     """Angle of the axis from upright, -90 to 90, positive where the upper end leans to the right."""
     whole: bool
-    """False where the bone reaches the edge of the picture, so that it is cut."""
+    """False where the bone reaches the edge of the picture, so that it is cut, and for radius and ulna."""
+    pieces: int
+    """Polygons; what a model left beside a bone counts in its length and area."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,11 @@ def measure(labels: Labels, height: int, width: int, spacing: Spacing | None = N
     Where the spacings of rows and columns differ, outlines are brought to square pixels first. Raises `UsageError`
     where they are no lengths.
     """
-    if spacing and not all(0 < length < math.inf for length in spacing):
+    if spacing and (len(spacing) != 2 or not all(0 < length < math.inf for length in spacing)):
         raise UsageError(f"spacing {spacing}: needs millimetres of a row and of a column, above 0")
     tall = spacing[0] / spacing[1] if spacing else 1.0
     unit = spacing[1] if spacing else 1.0
-    whole = {label: _inside(polygons, height, width) for label, polygons in labels.polygons.items()}
+    whole = {label: _is_whole(label, polygons, height, width) for label, polygons in labels.polygons.items()}
     square = labels.map(lambda points: points * (1.0, tall))
     shapes = shapes_of(labels, tall)
     bones = [_bone(shapes, label, whole[label], unit) for label in BONES if label in labels.polygons]
@@ -92,10 +95,12 @@ def _bone(shapes: Shapes, label: str, whole: bool, unit: float) -> BoneMeasure:
     degrees = math.degrees(math.atan2(x, -y))
     degrees = degrees - 180 if degrees > 90 else degrees + 180 if degrees <= -90 else degrees
     length, across, area = (float(values[index]) for values in (shapes.length, shapes.width, shapes.area))
-    return BoneMeasure(label, length * unit, across * unit, area * unit**2, degrees, whole)
+    return BoneMeasure(label, length * unit, across * unit, area * unit**2, degrees, whole, int(shapes.parts[index]))
 
 
-def _inside(polygons: Sequence[Floats], height: int, width: int) -> bool:
+def _is_whole(label: str, polygons: Sequence[Floats], height: int, width: int) -> bool:
+    if label in _FOREARM:  # where a radiograph of the hand ends them, be it with a black border
+        return False
     points = np.concatenate(polygons)
     return bool((points > 0.5).all() and (points < np.array([width, height]) - 1.5).all())
 
@@ -142,7 +147,7 @@ class Tables:
 
     def __init__(self) -> None:
         hand = ("person", "image", "source", "hand")
-        bones = (*hand, "bone", "name", "whole", "degrees", "length_px", "width_px", "area_px")
+        bones = (*hand, "bone", "name", "whole", "pieces", "degrees", "length_px", "width_px", "area_px")
         hands = (*hand, *RATIOS, "carpal_height_px")
         self.bones: list[Sequence[Any]] = [(*bones, "length_mm", "width_mm", "area_mm2")]
         self.hands: list[Sequence[Any]] = [(*hands, "carpal_height_mm", "mm_per_row", "mm_per_column")]
@@ -167,7 +172,17 @@ class Tables:
         for index, bone in enumerate(pixels.bones):
             other = metres.bones[index] if metres else None
             degrees = (other or bone).degrees  # those of the hand, where pixels are not square
-            row = [person, image, source, hand, bone.label, names[bone.label], int(bone.whole), _short(degrees)]
+            row = [
+                person,
+                image,
+                source,
+                hand,
+                bone.label,
+                names[bone.label],
+                int(bone.whole),
+                bone.pieces,
+                _short(degrees),
+            ]
             row += [_short(value) for value in (bone.length, bone.width, bone.area)]
             row += [_short(value) for value in (other.length, other.width, other.area)] if other else ["", "", ""]
             self.bones.append(row)

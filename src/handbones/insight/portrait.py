@@ -1,5 +1,6 @@
 """A radiograph with its bones as a matplotlib figure: for print, for a notebook, for a talk."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -23,6 +24,8 @@ Way = Literal["outlines", "fills", "both"]
 
 _HEIGHT = 7.5
 """Inches of the picture."""
+_BROADEST = 4.0
+"""Widths of the picture over its height, from which on it is drawn smaller."""
 _LEGEND = 3.7
 _FILL = 0.35
 
@@ -51,7 +54,7 @@ def show(
     predicted = prediction.labels() if isinstance(prediction, Segmentation) else prediction
     layers = [layer for layer in (labels, predicted) if layer is not None]
     with style():
-        breadth = _HEIGHT * width / height
+        breadth = _HEIGHT * min(width / height, _BROADEST)
         figure = new_figure(breadth + (_LEGEND if legend and layers else 0), _HEIGHT + (0.4 if title else 0.1))
         if legend and layers:
             axes, beside = figure.subplots(1, 2, width_ratios=(breadth, _LEGEND))
@@ -68,7 +71,8 @@ def show(
                 axes, layer, outlined=way != "fills" or dashed, filled=way != "outlines" and not dashed, dashed=dashed
             )
         if names and layers:
-            _write_names(axes, layers[0], height, width)
+            named = prediction.hands if labels is None and isinstance(prediction, Segmentation) else ()
+            _write_names(axes, [hand.labels() for hand in named] or layers[:1], height, width)
         axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     return figure
 
@@ -96,14 +100,14 @@ def _path(polygons: list[npt.NDArray[np.float64]]) -> Any:
     return Path.make_compound_path(*(Path(np.vstack([polygon, polygon[:1]]), closed=True) for polygon in polygons))
 
 
-def _write_names(axes: "Axes", labels: Labels, height: int, width: int) -> None:
+def _write_names(axes: "Axes", hands: Sequence[Labels], height: int, width: int) -> None:
     """Names beside their bones, off each other, with a line to a bone that is far."""
     from matplotlib.patheffects import withStroke  # noqa: PLC0415 slow to load
 
     points = 72 * _HEIGHT / height  # a pixel
-    for label, (left, top, right, bottom) in place_names(labels.polygons, height, width).items():
+    names = place_names([labels.polygons for labels in hands], height, width)
+    for label, middle, (left, top, right, bottom) in names:
         colour = COLOURS[INDEX[label]]
-        middle = max(labels.polygons[label], key=len).mean(axis=0)
         at = np.clip(middle, (left, top), (right, bottom))
         if np.abs(at - middle).max() > 2 * (bottom - top):
             axes.plot(*np.stack([middle, at]).T, color=colour, linewidth=0.7)

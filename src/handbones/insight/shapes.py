@@ -88,6 +88,13 @@ def shapes_of(labels: Labels, tall: float = 1.0) -> Shapes:
     return Shapes(**table)
 
 
+def are_of_several_hands(labels: Labels) -> bool:
+    """Whether most bones have a second polygon of at least half the size of the first."""
+    sizes = [sorted(abs(signed_area(polygon)) for polygon in drawn) for drawn in labels.polygons.values()]
+    double = sum(len(of_bone) > 1 and 2 * of_bone[-2] > of_bone[-1] for of_bone in sizes)
+    return 2 * double > len(sizes)
+
+
 def _of_mask(polygons: Sequence[Points]) -> tuple[list[Points], list[Moments]]:
     """The outer outlines of the mask of a bone's polygons, and the moments of its pixels, without holes."""
     rounded = [np.rint(polygon) for polygon in polygons]
