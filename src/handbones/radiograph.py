@@ -39,7 +39,7 @@ _TAIL_BYTES = 1024
 _DEEP = 2**16
 _FEW, _EDGES = 0.01, 0.2
 """At most what share of a picture is burned into it, and what share of that its blurred edges are."""
-_ORDINARY = 0.95
+_ORDINARY = 0.98
 """The share of the other pixels that need not be bright for them to be a radiograph."""
 _FARTHEST = 20
 """How many times as bright as all others what is burned in may be: as the white of 16 bits beside that of 12."""
