@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handbones.commands.console import counting, quoted
+from handbones.commands.console import counted, counting, quoted
 from handbones.commands.surveying import Cache, NoCache, SkipBad, Workers, look_at
 from handbones.files import new_folder
 
@@ -57,7 +57,10 @@ def audit(
     if write_exclude is not None:
         count = written.write_exclude(write_exclude, findings)
         then = f"handbones train DATA --exclude {quoted(write_exclude)}"
-        print(f"written: {write_exclude} with {count} cases: look at them, then {then}")
+        print(
+            f"written: {write_exclude} with {counted(count, 'case')}"
+            + (f": look at them, then {then}" if count else "")
+        )
 
 
 def _disagreements(survey: "Survey", bundles: list[Path], device: str, backend: str) -> "list[Finding]":
@@ -78,4 +81,4 @@ def _show(findings: "list[Finding]") -> None:
         print(f"     and {len(findings) - _SHOWN} more")
     counts = Counter(found.kind for found in findings)
     listed = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
-    print(f"{len(findings)} findings" + (f": {listed}" if findings else ""))
+    print(counted(len(findings), "finding") + (f": {listed}" if findings else ""))

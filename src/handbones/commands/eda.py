@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from handbones.commands.console import counted
 from handbones.commands.surveying import Cache, NoCache, SkipBad, Workers, look_at
 from handbones.files import new_folder
 
@@ -24,6 +25,7 @@ def eda(
     with new_folder(out):
         collection, survey = look_at(data, cache=cache, no_cache=no_cache, workers=workers, skip_bad=skip_bad)
         written = write_eda(out, collection, survey)
-    print(f"{len(survey.cases)} pictures of {len(collection.people)} people")
+    people = len(collection.people)
+    print(f"{counted(len(survey.cases), 'picture')} of {people} {'person' if people == 1 else 'people'}")
     print(f"written: {written[0]}")
     print(f"tables:  {', '.join(path.name for path in written[1:])}")
