@@ -10,6 +10,7 @@ from handbones.commands.console import collection_of, counted, counting
 from handbones.commands.looking import Opener, looking, without_model
 from handbones.errors import UserError
 from handbones.files import new_folder
+from handbones.inference.cleaning import check_steps
 from handbones.inference.segmentation import NO_HAND
 from handbones.labels import Labels
 
@@ -42,7 +43,10 @@ def measure(
         notes: list[str] = []
         with counting("pictures", len(cases)) as progress:
             if bundle:
-                found = opener(bundle).segment_hands(cases)
+                segmenter = opener(bundle)
+                if opener.keywords["clean"] is None:  # a speck beside a bone would count in its length and width
+                    segmenter.clean = check_steps((*segmenter.clean, "specks"))
+                found = segmenter.segment_hands(cases)
                 for case, (radiograph, hands) in zip(cases, found, strict=True):
                     shape = radiograph.height, radiograph.width
                     seen = [hand for hand in hands if hand.found]
