@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from handbones import Segmenter
+from handbones import Radiograph, Segmenter
 from handbones.bundle import PACKAGED, load_bundle, packaged_model
 from handbones.cli import run
 from handbones.errors import UsageError
+from handbones.metric import dice_from_counts, packed_counts
+from handbones.phantom import make
 
 
 def test_the_packaged_model_looks_at_the_wrist_with_one_of_its_own() -> None:
@@ -25,6 +28,20 @@ def test_the_packaged_model_looks_at_the_wrist_with_one_of_its_own() -> None:
     with pytest.raises(UsageError, match=r"default-wrist.*sees wrists alone"):
         Segmenter(["default", "default-wrist"], hand="whole")
     assert not Segmenter().segment(np.zeros((90, 70), np.uint8)).bones
+
+
+@pytest.mark.parametrize("taller", [True, False])
+def test_pixels_that_are_not_square_are_seen_square(taller: bool) -> None:
+    radiograph, labels = make(seed=3, settings="clean", size=512)
+    height, width = (256, 512) if taller else (512, 256)
+    squeezed = cv2.resize(radiograph.to_uint8(), (width, height), interpolation=cv2.INTER_AREA)
+    truth = labels.map(lambda points: points * (width / 512, height / 512)).masks(height, width)
+    segmenter = Segmenter()
+    dice = [
+        np.nanmean(dice_from_counts(*packed_counts(segmenter.segment(Radiograph(squeezed, spacing)).packed(), truth)))
+        for spacing in (None, (0.2, 0.1) if taller else (0.1, 0.2))
+    ]
+    assert dice[1] > max(0.92, dice[0] + 0.01), dice
 
 
 @pytest.mark.train

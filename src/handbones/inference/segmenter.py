@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -43,6 +44,8 @@ _LARGEST = 8192
 """Pixels along a side that a network may see; far more than any learns from."""
 _AHEAD = 4
 """Pictures that are read before their turn."""
+_ROUND, _MOST_TALL = 1.02, 4.0
+"""Pixels whose sides differ by less are square, by more a mistake in the file."""
 _CLEAR, _LEANING = 18.0, 20.0
 """A hand of a lower score that leans by more degrees is also looked at upright."""
 _CELLS = 160
@@ -173,8 +176,15 @@ class Segmenter:
         """Each picture with what the networks say of it: one grid of logits, or one for each hand that was found."""
         subjects = in_background(_read_known, map(_kept, pictures), _AHEAD)
         while group := list(islice(subjects, self.batch)):
-            known = [(radiograph.to_uint8(), metadata) for radiograph, metadata in group]
-            yield from zip((radiograph for radiograph, _ in group), self._answer(known), strict=True)
+            pictures = [
+                _square(radiograph) if self.hand == "find" else radiograph.to_uint8() for radiograph, _ in group
+            ]
+            answers = self._answer(
+                [(picture, metadata) for picture, (_, metadata) in zip(pictures, group, strict=True)]
+            )
+            for (radiograph, _), picture, own in zip(group, pictures, answers, strict=True):
+                sizes = picture.shape[:2], radiograph.pixels.shape[:2]
+                yield radiograph, [(grid.resized(*sizes), logits) for grid, logits in own]
 
     def _answer(self, known: Sequence[tuple[Gray, Metadata]]) -> list[list[Answer]]:
         """What the networks say of some pictures at once."""
@@ -243,6 +253,16 @@ def segment(
 ) -> Segmentation:
     """The bones of one picture; the bundle (None: the packaged model) stays loaded until its files are others."""
     return _segmenter(*_as_it_is(bundle)).segment(picture, metadata)
+
+
+def _square(radiograph: Radiograph) -> Gray:
+    """The gray picture, with as many more rows or columns as make pixels square that are known not to be."""
+    pixels = radiograph.to_uint8()
+    tall = radiograph.spacing[0] / radiograph.spacing[1] if radiograph.spacing else 1.0
+    if not _ROUND < max(tall, 1 / tall) < _MOST_TALL:
+        return pixels
+    height, width = round(pixels.shape[0] * max(tall, 1)), round(pixels.shape[1] * max(1 / tall, 1))
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR).view(np.uint8)
 
 
 def read(picture: Picture) -> Radiograph:

@@ -139,6 +139,14 @@ class Grid:
         right, bottom = (int(v) for v in np.minimum(np.ceil(high - 1e-6), (self.columns, self.rows)))
         return slice(top, bottom), slice(left, right)
 
+    def resized(self, before: tuple[int, int], after: tuple[int, int]) -> "Grid":
+        """The same cells in a picture of another (height, width), on its nearest whole pixels."""
+        down, across = (new / old for new, old in zip(after, before, strict=True))
+        window = self.window
+        top, bottom = round(down * window.top), round(down * (window.top + window.height))
+        left, right = round(across * window.left), round(across * (window.left + window.width))
+        return Grid(Window(top, left, bottom - top, right - left), self.rows, self.columns)
+
     def finer(self, most: float, least: float = 4.0) -> "Grid":
         """The same window with up to `most` times as many cells along a side, none under `least` pixels for that.
 
