@@ -176,15 +176,11 @@ class Segmenter:
         """Each picture with what the networks say of it: one grid of logits, or one for each hand that was found."""
         subjects = in_background(_read_known, map(_kept, pictures), _AHEAD)
         while group := list(islice(subjects, self.batch)):
-            pictures = [
-                _square(radiograph) if self.hand == "find" else radiograph.to_uint8() for radiograph, _ in group
-            ]
-            answers = self._answer(
-                [(picture, metadata) for picture, (_, metadata) in zip(pictures, group, strict=True)]
-            )
-            for (radiograph, _), picture, own in zip(group, pictures, answers, strict=True):
-                sizes = picture.shape[:2], radiograph.pixels.shape[:2]
-                yield radiograph, [(grid.resized(*sizes), logits) for grid, logits in own]
+            shown = [_square(radiograph) if self.hand == "find" else radiograph.to_uint8() for radiograph, _ in group]
+            answers = self._answer([(gray, metadata) for gray, (_, metadata) in zip(shown, group, strict=True)])
+            for (radiograph, _), gray, own in zip(group, shown, answers, strict=True):
+                size = radiograph.height, radiograph.width
+                yield radiograph, [(grid.resized(gray.shape, size), logits) for grid, logits in own]
 
     def _answer(self, known: Sequence[tuple[Gray, Metadata]]) -> list[list[Answer]]:
         """What the networks say of some pictures at once."""

@@ -139,7 +139,7 @@ class Grid:
         right, bottom = (int(v) for v in np.minimum(np.ceil(high - 1e-6), (self.columns, self.rows)))
         return slice(top, bottom), slice(left, right)
 
-    def resized(self, before: tuple[int, int], after: tuple[int, int]) -> "Grid":
+    def resized(self, before: tuple[int, ...], after: tuple[int, ...]) -> "Grid":
         """The same cells in a picture of another (height, width), on its nearest whole pixels."""
         down, across = (new / old for new, old in zip(after, before, strict=True))
         window = self.window
