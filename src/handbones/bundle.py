@@ -85,14 +85,17 @@ def trained_on(path: str | os.PathLike[str]) -> frozenset[str]:
     Those with pseudo-labels are among them, and those that trained what it started from.
     """
     path = Path(path).absolute()
-    bundle = path.parent if path.is_file() else path
-    for folder in (bundle, bundle.parent) if path.exists() else ():
-        try:
-            names = json.loads((folder / CASES).read_text(encoding="utf-8"))
-            return frozenset(map(str, [*names["train"], *names.get("pseudo", []), *names.get("earlier", [])]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return frozenset()
+    run = run_of(path.parent if path.is_file() else path) if path.exists() else None
+    try:
+        names = json.loads((run / CASES).read_text(encoding="utf-8")) if run else {"train": []}
+        return frozenset(map(str, [*names["train"], *names.get("pseudo", []), *names.get("earlier", [])]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return frozenset()
+
+
+def run_of(folder: Path) -> Path | None:
+    """The run that a model in a folder is taken to be of: the folder itself, or that above it."""
+    return next((place for place in (folder, folder.parent) if (place / CASES).is_file()), None)
 
 
 def save_cover(folder: Path, recipe: Recipe, card: Card) -> None:

@@ -351,7 +351,7 @@ class DataSettings(Settings):
         None, "part of the samples that have a bent wrist; null: as the cases come", "share", gt=0, lt=1
     )
     pseudo_share: Share = setting(
-        0.3, "part of each batch that has pseudo-labels, where there are any (train --pseudo)", "share"
+        0.3, "part of what is no phantom that has pseudo-labels, where there are any (train --pseudo)", "share"
     )
     cache: bool = setting(True, "keep decoded pictures on disk while it trains")
     cache_folder: str | None = setting(

@@ -50,6 +50,8 @@ def test_more_formats_resume_vote_and_check(
     csv = str(out / "submission.csv")
     assert run(["ensemble", csv, csv, csv, "--size", "64x64", "--out", str(tmp_path / "vote.csv")]) == 0
     assert (tmp_path / "vote.csv").read_bytes() == whole
+    assert run(["ensemble", csv, csv, "--size", "64x64", "--out", csv]) == 2
+    assert "is one of the submissions" in capsys.readouterr().err
     assert run(["submission", "check", csv, "--size", "64x64"]) == 0
     assert "all is well" in capsys.readouterr().out
     assert run(["submission", "check", csv, "--size", "64x64", "--data", str(drawn)]) == 1
@@ -98,7 +100,11 @@ def test_two_processes_write_what_one_writes(bundle: Path, drawn: Path, tmp_path
     assert run([*arguments, str(tmp_path / "one")]) == 0
     command = [sys.executable, "-m", "handbones", *arguments, str(tmp_path / "two")]
     ranks = [
-        subprocess.Popen(command, env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"}, stdout=subprocess.DEVNULL)
+        subprocess.Popen(
+            command,
+            env={**os.environ, "TORCHELASTIC_RUN_ID": "1", "RANK": str(rank), "WORLD_SIZE": "2"},
+            stdout=subprocess.DEVNULL,
+        )
         for rank in range(2)
     ]
     assert [process.wait(timeout=120) for process in ranks] == [0, 0]

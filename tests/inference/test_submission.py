@@ -196,7 +196,9 @@ def test_shards_cover_all_in_order_and_merge_when_all_are_there(tmp_path: Path) 
     merging.join(timeout=20)
     assert path.read_bytes() == write(tmp_path / "whole.csv", names).read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["submission.csv", "whole.csv"]
-    for environment in ({"RANK": "2", "WORLD_SIZE": "2"}, {"RANK": "x", "WORLD_SIZE": "2"}):
+    assert Shard.of({"RANK": "0", "WORLD_SIZE": "2"}) == Shard()  # of a scheduler
+    torchrun = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2"}
+    for environment in ({"RANK": "2", **torchrun}, {"RANK": "x", **torchrun}):
         with pytest.raises(UsageError, match="torchrun"):
             Shard.of(environment)
     assert Shard.of({}) == Shard(0, 1)

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from handbones.cli import run
 from handbones.collection import Case, open_collection
-from handbones.commands.evaluate import model_name
+from handbones.commands.evaluate import _models, model_name
+from handbones.commands.looking import open_segmenter
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter
 from handbones.insight.closeup import rectangle_around
@@ -92,6 +94,15 @@ def test_report_agrees_with_evaluation(bundle: Path, drawn: Path, tmp_path: Path
     titles = ("Overview", "Against another model", "Bones", "Best and worst", "Confusion", "Probabilities")
     assert all(f"<h2>{title}</h2>" in code for title in titles)
     assert "Fewer than 5 people: too few to tell" in code
+
+
+@pytest.mark.train
+def test_two_models_are_compared_with_the_same_looks(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = _models(partial(open_segmenter, wrist_bundle=None), [bundle], [Path("default")])
+    assert [model and model.settings()["wrist_bundle"] for model in models] == [None, None]
+    assert "both without a second look at the wrist" in capsys.readouterr().out
+    (alone, nobody) = _models(partial(open_segmenter, wrist_bundle=None), [Path("default")], None)
+    assert alone.settings()["wrist_bundle"] and nobody is None
 
 
 def test_few_people_give_no_interval() -> None:

@@ -29,6 +29,10 @@ def test_export_of_an_average(bundle: Path, tmp_path: Path, capsys: pytest.Captu
     found = onnx_state(mean)
     weights = [name for name in before if name.endswith(("weight", "running_var"))]
     assert weights and all(np.allclose(found[name], before[name] + 0.005, atol=1e-6) for name in weights)
+    (later / "cases.json").write_text('{"train": []}')
+    capsys.readouterr()
+    assert run(["export", str(later), "--average", str(bundle), "--out", str(later / "mean.onnx")]) == 2
+    assert f"in the folder of {later} it would be taken for that run's model" in capsys.readouterr().err
     card = load_bundle(mean).card
     assert "scores" not in card and "bones" in card["averaged_with"]
 

@@ -53,6 +53,28 @@ def test_interrupted_run_leaves_a_model_and_resumes_to_the_same_weights(
 
 
 @pytest.mark.usefixtures("no_export")
+def test_a_run_that_is_cut_right_after_its_first_model_goes_on(
+    run: tuple[Path, Outcome], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = torch.load(run[0] / "last.ckpt", weights_only=True)["state_dict"]
+    out, keep = tmp_path / "run", Run.keep
+
+    def cut(*given: Any) -> None:
+        keep(*given)
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
+        patched.setattr(Run, "keep", cut)
+        fit(tiny(), out, open_collection(drawn))
+    before = (out / "recipe.yaml").read_text()
+    fit(tiny(), out, open_collection(drawn), resume=True)
+    resumed = torch.load(out / "last.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    fit(tiny("training.steps=3"), out, open_collection(drawn), resume=True)  # nothing is left to do
+    assert (out / "recipe.yaml").read_text() == before
+
+
+@pytest.mark.usefixtures("no_export")
 @pytest.mark.parametrize("at", [2, 4])
 def test_a_validation_that_was_due_where_a_run_was_cut_is_made_up_for(
     run: tuple[Path, Outcome], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int

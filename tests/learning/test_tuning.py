@@ -15,7 +15,7 @@ from handbones.bundle import load_bundle
 from handbones.cli import run
 from handbones.collection import Collection, open_collection
 from handbones.errors import UsageError, UserError
-from handbones.learning.tuning import Range, parse_range, tune
+from handbones.learning.tuning import START_DICE, Range, parse_range, tune
 from handbones.learning.watch import Watch
 from handbones.recipe import Recipe, inherit, load_recipe
 
@@ -59,6 +59,12 @@ def test_what_is_no_recipe_is_no_trial(drawn: Path, tmp_path: Path) -> None:
             watch=Watch(),
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_recipe_that_wants_a_model_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give --init BUNDLE"):
+        tune("wrist", [], [Range("optimiser.lr", 1e-4, 1e-2)], tmp_path / "s", None, trials=1, watch=Watch())
+    assert not (tmp_path / "s").exists()
 
 
 def test_sizes_are_drawn_that_a_network_can_see(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,14 +138,18 @@ def test_cases_are_left_out_as_in_training(
 
     def search(*given: Any, **_: Any) -> SimpleNamespace:
         learned.append(given[4])
-        return SimpleNamespace(best_value=0.5, best_params={})
+        given[3].mkdir(exist_ok=True)
+        (given[3] / "best.yaml").write_text(load_recipe("small", ["training.steps=9"]).to_yaml())
+        return SimpleNamespace(best_value=0.5, best_params={}, user_attrs={START_DICE: 0.6})
 
     monkeypatch.setattr("handbones.learning.tuning.tune", search)
-    assert run(["tune", str(root), "--skip-bad", "--exclude", str(listed)]) == 0
+    out = tmp_path / "search"
+    assert run(["tune", str(root), "--skip-bad", "--exclude", str(listed), "--out", str(out)]) == 0
     assert learned[0].people == ["ID001", "ID003", "ID004"]
     said = capsys.readouterr().out
     assert "left out: 1 case with problems" in said and "left out: 2 cases that" in said
     assert f"handbones train {root} --skip-bad --exclude {listed} --recipe" in said
+    assert said.endswith("--set training.minutes=60 training.steps=null\n") and "0.6000 by itself" in said
 
 
 @pytest.mark.slow

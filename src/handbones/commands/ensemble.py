@@ -38,6 +38,8 @@ def ensemble(
     by_bone = weights_of(
         vote, len(submissions), numbers(weights, "--weights"), [_scores_of(path) for path in scores or []]
     )
+    if any(out.exists() and path.exists() and path.samefile(out) for path in submissions):
+        raise UsageError(f"--out {out}: is one of the submissions, which would be gone: give another")
     height, width = picture_shape(size)
     count = 0
     rows = count_votes(submissions, by_bone, height * width)

@@ -1,6 +1,7 @@
 """`handbones evaluate`: how good a bundle is on labelled radiographs."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +69,7 @@ def evaluate(
 ) -> None:
     """Measure the Dice of a bundle per bone, group and picture, at the pictures' own size."""
     with new_folder(out):
-        segmenter = opener(bundle)
+        segmenter, other = _models(opener, bundle, against)
         labelled = collection_of(data, skip_bad=skip_bad).labelled
         if not labelled:
             raise UserError(
@@ -81,13 +82,29 @@ def evaluate(
             print(chosen.note)
         more: list[Path] = []
         if report or against:
-            evaluation, more = _reported(opener, segmenter, bundle, against, chosen, out)
+            evaluation, more = _reported(segmenter, other, bundle, against, chosen, out)
         else:
             with counting("pictures", len(chosen.cases)) as progress:
                 evaluation = chosen.told_in(measure(segmenter, chosen.cases, seen=lambda *_: progress(1)))
             evaluation.write(out)
     show(evaluation)
     print(f"written: {', '.join(str(path) for path in (out / 'dice.csv', out / 'summary.json', *more))}")
+
+
+def _models(opener: Opener, bundle: list[Path], against: list[Path] | None) -> "tuple[Segmenter, Segmenter | None]":
+    """The model, and the one to compare with: where one alone would look at the wrist again, neither does."""
+    segmenter = opener(bundle)
+    if not against:
+        return segmenter, None
+    other = opener(against, weights="")
+    if (
+        opener.keywords["wrist_bundle"] is None
+        and segmenter.settings()["wrist_bundle"] != other.settings()["wrist_bundle"]
+    ):
+        print("both without a second look at the wrist, which one alone would have: --wrist-bundle gives it to both")
+        without = partial(opener, wrist_bundle=Path("none"))
+        return without(bundle), without(against, weights="")
+    return segmenter, other
 
 
 def _choose(cases: list[Case], bundles: list[Path], *, every: bool) -> _Chosen:
@@ -99,8 +116,8 @@ def _choose(cases: list[Case], bundles: list[Path], *, every: bool) -> _Chosen:
 
 
 def _reported(
-    opener: Opener,
     segmenter: "Segmenter",
+    other: "Segmenter | None",
     bundle: list[Path],
     against: list[Path] | None,
     chosen: _Chosen,
@@ -109,7 +126,6 @@ def _reported(
     """The evaluation, and what was written of the report."""
     from handbones.insight.report import examine, write_report  # noqa: PLC0415 loads matplotlib
 
-    other = opener(against, weights="") if against else None  # before the work, for its mistakes
     with counting("pictures", len(chosen.cases)) as progress:
         examined = examine(segmenter, chosen.cases, seen=progress)
     second = None

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from handbones.bundle import ONNX, Bundle, load_bundle
+from handbones.bundle import ONNX, Bundle, load_bundle, run_of
 from handbones.collection import Case
 from handbones.commands.console import collection_of, need_torch
 from handbones.errors import UsageError, UserError
@@ -47,6 +47,9 @@ def export(
         models["the other"] = load_bundle(average)
     if any(model.weights is None and model.onnx is not None and _same(model.onnx, target) for model in models.values()):
         raise UsageError(f"--out {target}: is the model itself, which would be gone: give another")
+    run = run_of(target.absolute().parent)
+    if run is not None and (average is not None or run != run_of(_folder_of(source))):
+        raise UsageError(f"--out {target}: in the folder of {run} it would be taken for that run's model: give another")
     if average is not None:
         average_with(network, source.recipe, models["the other"])
         # What was measured was another model.
@@ -60,6 +63,11 @@ def export(
         profile = source.recipe.phantoms.profile or "realistic"
         dice = ", ".join(f"{_dice(model, cases, phantoms, profile):.4f} {name}" for name, model in models.items())
         print(f"Dice of {'phantoms' if data is None else data}: {dice}")
+
+
+def _folder_of(bundle: Bundle) -> Path:
+    path = bundle.path.absolute()
+    return path if path.is_dir() else path.parent
 
 
 def _same(one: Path, other: Path) -> bool:

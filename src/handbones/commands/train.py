@@ -9,7 +9,7 @@ from handbones.bundle import PACKAGED, load_bundle
 from handbones.collection import Collection
 from handbones.commands.console import TrainingConsole, collection_of, need_torch, quoted
 from handbones.commands.surveying import SkipBad
-from handbones.errors import UsageError
+from handbones.errors import UsageError, UserError
 from handbones.exclusion import exclude as leave_out
 from handbones.files import make_folder, write_text
 from handbones.recipe import Recipe, load_recipe
@@ -56,6 +56,8 @@ def train(
     if resume and init is not None:
         raise UsageError("--init: a run that goes on has its weights: leave it out, or --resume")
     folder = out or Path("runs") / Path(recipe or "small").stem
+    if resume and not (folder / "last.ckpt").exists():
+        raise UserError(f"{folder}: nothing to resume: it holds no last.ckpt; leave --resume out")
     again = resume and recipe in {None, "auto"}
     chosen: Recipe | None = None
     if again or recipe != "auto":

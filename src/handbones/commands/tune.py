@@ -10,6 +10,7 @@ from handbones.commands.surveying import SkipBad
 from handbones.commands.train import Exclude, cases_to_learn
 from handbones.errors import UsageError, UserError
 from handbones.files import claimed
+from handbones.recipe import load_recipe
 
 _VARIED = ("optimiser.lr=3e-4..6e-3", "loss.bce=1.0..16.0", "input.size=[256, 320, 384]")
 
@@ -51,8 +52,13 @@ def tune(
     print(f"best of {trials}: Dice {study.best_value:.4f} with")
     for field, value in study.best_params.items():
         print(f"  {field:20} {value}")
+    start = study.user_attrs.get(tuning.START_DICE)
+    if start is not None and start >= study.best_value:
+        print(f"the model of --init has {start:.4f} by itself: no value was better in this time")
     given = [] if data is None else [quoted(data)]
     given += ["--skip-bad"] * skip_bad + ([] if exclude is None else ["--exclude", quoted(exclude)])
     given += ["--recipe", quoted(out / "best.yaml"), *([] if init is None else ["--init", quoted(init)])]
     print(f"all:    {out / 'trials.csv'}")
-    print(f"learn:  handbones train {' '.join(given)} --set training.minutes=60")
+    limits = load_recipe(out / "best.yaml").training
+    more = ["training.minutes=60", *(f"training.{unit}=null" for unit in ("steps", "epochs") if getattr(limits, unit))]
+    print(f"learn:  handbones train {' '.join(given)} --set {' '.join(more)}")

@@ -1,4 +1,4 @@
-"""Several processes that share one prediction, as torchrun starts them: RANK of WORLD_SIZE in the environment."""
+"""Several processes that share one prediction, where torchrun starts them: RANK of WORLD_SIZE in the environment."""
 
 import logging
 import os
@@ -29,6 +29,8 @@ class Shard:
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ) -> "Shard":
         """As the environment says; the whole where it says nothing. Raises `UsageError` where it makes no sense."""
+        if "TORCHELASTIC_RUN_ID" not in environment:  # schedulers set the others, too, for a process that is alone
+            return cls()
         rank, count = environment.get("RANK", "0"), environment.get("WORLD_SIZE", "1")
         if not (rank.isdecimal() and count.isdecimal() and int(rank) < int(count)):
             raise UsageError(f"RANK={rank} WORLD_SIZE={count}: start it with torchrun, or unset both")

@@ -134,6 +134,8 @@ class Course(Callback):
         if missed:
             self.run.save_checkpoint(trainer)
         trainer.should_stop = over or self.stale
+        if not trainer.should_stop:  # a resume that is refused, or has nothing to do, changes nothing
+            self.run.write_recipe()
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -148,6 +150,10 @@ class Course(Callback):
             self._report(trainer)
         validated = not self.interrupted and (done or self._validation_due())
         if validated:
+            if (
+                not self.history
+            ):  # cut off between the first model and a checkpoint, a run could neither go on nor begin
+                self.run.save_checkpoint(trainer)
             self.run_validation(module)
             self._agree()
         over = done or self.interrupted or self.stale

@@ -73,21 +73,21 @@ def fit(
         recipe = inherit(recipe, bundle.recipe)
     elif resume and (out / RECIPE).exists():
         recipe = inherit(recipe, load_recipe(out / RECIPE))
-    if recipe.network.weights == "none" and bundle is None and not resume:
-        if recipe.training.freeze_norm:
-            raise UsageError(
-                "training.freeze_norm keeps the statistics of a model: give --init BUNDLE, or --init default"
-            )
-        if recipe.hand == "wrist":
-            raise UsageError(
-                "input.hand=wrist is for a second look, which goes on from the first model: give --init BUNDLE"
-            )
+    if bundle is None and not resume:
+        refuse_from_nothing(recipe)
     split = Split.of(recipe, collection, pseudo)
     if init is not None and bundle is not None:
         split = split.after(init)
+        if same := split.perhaps_known():
+            watch.said(
+                f"{len(same)} of those held out have IDs of people who trained --init: the same people flatter it"
+            )
+        if set(bundle.recipe.metadata.inputs) - set(recipe.metadata.inputs):
+            watch.said("metadata.inputs: what the model of --init has learned of metadata is left out")
     run = Run(out, recipe, split, writes=world.writes)
     if recipe.phantoms.profile is None:
-        refuse_unknown(recipe.metadata, run.split.train)
+        inherited = bundle is not None and bundle.recipe.metadata.inputs == recipe.metadata.inputs
+        refuse_unknown(recipe.metadata, run.split.train, inputs=not inherited)
     with claimed(run.checkpoint) if world.writes else nullcontext(), _quiet():
         run.prepare(resume=resume)
         torch.manual_seed(recipe.training.seed)
@@ -101,6 +101,16 @@ def fit(
             return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None, grows=grows)
         finally:
             run.tidy()
+
+
+def refuse_from_nothing(recipe: Recipe) -> None:
+    """Raise `UsageError` if a recipe wants a model to go on from."""
+    if recipe.network.weights == "none" and recipe.training.freeze_norm:
+        raise UsageError("training.freeze_norm keeps the statistics of a model: give --init BUNDLE, or --init default")
+    if recipe.network.weights == "none" and recipe.hand == "wrist":
+        raise UsageError(
+            "input.hand=wrist is for a second look, which goes on from the first model: give --init BUNDLE"
+        )
 
 
 def _learn(

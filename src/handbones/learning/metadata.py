@@ -112,9 +112,12 @@ def describe_errors(errors: dict[str, float]) -> str:
     return ", ".join(words)
 
 
-def refuse_unknown(settings: MetadataSettings, cases: Sequence[Case]) -> None:
-    """Raise `UserError` where no case knows one of the fields that the recipe asks for."""
-    for field, names in (("inputs", settings.inputs), ("targets", settings.targets)):
+def refuse_unknown(settings: MetadataSettings, cases: Sequence[Case], *, inputs: bool = True) -> None:
+    """Raise `UserError` where no case knows one of the fields that the recipe asks for.
+
+    Without `inputs` those need not be known: a model that has learned to do without goes on.
+    """
+    for field, names in (("inputs", settings.inputs if inputs else ()), ("targets", settings.targets)):
         for name in names:
             known = (case.known if field == "inputs" else metadata_from_labels(case) for case in cases)
             if all(getattr(metadata, name) is None for metadata in known):

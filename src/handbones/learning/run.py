@@ -110,6 +110,13 @@ class Split:
             )
         return replace(self, earlier=sorted(known.difference(names["train"], names.get("pseudo", ()))))
 
+    def perhaps_known(self) -> set[str]:
+        """IDs of people who validate and, by other pictures, have trained the model to start from.
+
+        In another collection the same ID may be somebody else's, so that is no reason to refuse.
+        """
+        return {name.partition("/")[0] for name in self.earlier} & {case.person for case in self.valid}
+
     def names(self) -> dict[str, list[str]]:
         """Person and file name of each case."""
         parts = {"train": self.train, "validation": self.valid} | ({"pseudo": self.pseudo} if self.pseudo else {})
@@ -170,8 +177,14 @@ class Run:
         make_folder(self.folder)
         for unfinished in self.folder.glob(f".{self.checkpoint.stem}-*"):  # of a run that was killed while saving
             unfinished.unlink()
-        write_text(recipe, self.recipe.to_yaml())
+        if not resume:
+            self.write_recipe()
         write_text(cases, json.dumps(self.split.names(), indent=1, ensure_ascii=False) + "\n")
+
+    def write_recipe(self) -> None:
+        """Write down what the run does from now on."""
+        if self.writes:
+            write_text(self.folder / RECIPE, self.recipe.to_yaml())
 
     def steps_done(self) -> int:
         """Steps of the optimiser in the checkpoint; 0 if there is none."""

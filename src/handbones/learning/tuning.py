@@ -17,7 +17,7 @@ from handbones.bundle import load_bundle
 from handbones.collection import Collection
 from handbones.errors import UsageError, UserError
 from handbones.files import make_folder, write_text
-from handbones.learning.fit import fit
+from handbones.learning.fit import fit, refuse_from_nothing
 from handbones.learning.watch import State, Watch
 from handbones.recipe import Recipe, field_names, inherit, load_recipe, nearest
 
@@ -123,6 +123,8 @@ def tune(
     varied, and where `out` has trials of another recipe or bundle, or with other fields varied.
     """
     start = load_recipe(recipe, list(overrides))
+    if init is None:
+        refuse_from_nothing(start)
 
     def recipe_of(params: dict[str, Any]) -> Recipe:
         return load_recipe(recipe, [*overrides, *(one.setting(params) for one in ranges)])
@@ -190,6 +192,10 @@ def _train(
     return referee.best
 
 
+START_DICE = "dice_of_start"
+"""What the study calls the Dice of the model that every trial starts from."""
+
+
 class _HopelessError(Exception):
     """Ends a training from within."""
 
@@ -210,6 +216,9 @@ class _Referee(Watch):
 
     def validated(self, state: State, bones: dict[str, float]) -> None:
         self.watch.validated(state, bones)
+        if state.step == 0:  # the model of `init` as it is, which says nothing of the values
+            self.trial.study.set_user_attr(START_DICE, state.dice)
+            return
         self.best = max(self.best or 0.0, state.dice)
         self._validations += 1
         self.trial.report(self.best, self._validations)
