@@ -150,9 +150,8 @@ class Course(Callback):
             self._report(trainer)
         validated = not self.interrupted and (done or self._validation_due())
         if validated:
-            if (
-                not self.history
-            ):  # cut off between the first model and a checkpoint, a run could neither go on nor begin
+            # Cut off between its first model and a checkpoint, a run could neither go on nor begin anew.
+            if not any(row["step"] for row in self.history):
                 self.run.save_checkpoint(trainer)
             self.run_validation(module)
             self._agree()
