@@ -54,7 +54,7 @@ def test_commands_load_nothing_heavy() -> None:
         (["train", "DATA", "--recipe", "smal"], 2, "did you mean 'small'"),
         (["train", "DATA", "--set", "training.bacth=4"], 2, "did you mean 'training.batch'"),
         (["train", "/nowhere", "--recipe", "small"], 1, "/nowhere: cannot read"),
-        (["train", "--resume", "--out", "/nowhere"], 2, "/nowhere/recipe.yaml: cannot read the recipe"),
+        (["train", "--resume", "--out", "/nowhere"], 1, "/nowhere: nothing to resume"),
         (["evaluate", "/nowhere", "DATA"], 1, "/nowhere: no such bundle"),
         (["predict", "hand.png", "--bundle", "/nowhere"], 1, "/nowhere: no such bundle"),
         (["predict", "hand.png", "--size", "many"], 2, "Invalid value for '--size'"),
