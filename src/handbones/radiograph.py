@@ -26,8 +26,9 @@ _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 _JPEG_HEAD, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 _CUT_SHORT = "the picture is cut short: copy it again"
-_PHOTOMETRIC = 262
-"""The tag of a TIFF that tells which end of its values is white."""
+_SIDES, _PHOTOMETRIC, _SHORT = (256, 257), 262, 3
+"""Tags of a TIFF: its sides, and which end of its values is white (0: the low one); the type of two bytes."""
+_MOST_PAGES = 1000
 _SYNTAXES: dict[tuple[bool | None, bool | None], str] = {
     (True, True): "1.2.840.10008.1.2",
     (False, True): "1.2.840.10008.1.2.1",
@@ -132,8 +133,10 @@ def load_radiograph(path: str | os.PathLike[str], content: bytes | None = None) 
         gray = decode_equal_channels(content)
         if gray is not None:
             return Radiograph(gray, None, path)
-    if content.startswith((b"II", b"MM")) and (pages := _pages(content)) > 1:
-        raise UserError(f"{path}: a TIFF of {pages} pages: save the one that you want as a file of its own")
+    pages = _pages(content)
+    alike = sum(all(page.get(side) == pages[0].get(side) for side in _SIDES) for page in pages)  # others are previews
+    if alike > 1:
+        raise UserError(f"{path}: a TIFF of {alike} pages: save the one that you want as a file of its own")
     how = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
     if content.startswith(_PNG_HEAD):
         how |= cv2.IMREAD_IGNORE_ORIENTATION  # as its header and the quicker way above have it
@@ -143,7 +146,7 @@ def load_radiograph(path: str | os.PathLike[str], content: bytes | None = None) 
         raise UserError(f"{path}: cannot be decoded: {error.err}") from error
     if pixels is None:
         raise UserError(f"{path}: the picture is damaged, or of a rare kind: copy it again, or save it as PNG")
-    if pixels.dtype == np.uint16 and _is_white_zero(content):
+    if pixels.dtype == np.uint16 and pages and pages[0].get(_PHOTOMETRIC) == 0:
         pixels = pixels.max() - pixels  # as OpenCV does by itself with 8 bits
     return Radiograph(_unsigned(pixels), None, path)
 
@@ -229,22 +232,19 @@ def _not_a_picture(head: bytes) -> str:
     return f"cannot be read as a picture: {kind}"
 
 
-def _pages(content: bytes) -> int:
-    """How many pictures a TIFF has that are as large as its first; smaller ones are previews of it."""
-    pages = cv2.imdecodemulti(np.frombuffer(content, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)[1]
-    return sum(page.shape == pages[0].shape for page in pages)
-
-
-def _is_white_zero(content: bytes) -> bool:
-    """Whether a file is a TIFF whose first picture has its brightest values at zero."""
+def _pages(content: bytes) -> list[dict[int, int]]:
+    """The tags of each picture of a TIFF, first values alone; none for other files."""
+    pages: list[dict[int, int]] = []
     order: Literal["little", "big"] = "little" if content[:2] == b"II" else "big"
-    if content[:4] not in (b"II*\0", b"MM\0*"):
-        return False
-    start = int.from_bytes(content[4:8], order)
-    count = int.from_bytes(content[start : start + 2], order)
-    entries = (content[start + 2 + 12 * i : start + 14 + 12 * i] for i in range(count))
-    values = {int.from_bytes(entry[:2], order): int.from_bytes(entry[8:10], order) for entry in entries}
-    return values.get(_PHOTOMETRIC) == 0
+    start = int.from_bytes(content[4:8], order) if content[:4] in (b"II*\0", b"MM\0*") else 0
+    while 0 < start < len(content) and len(pages) < _MOST_PAGES:  # a damaged one may lead in circles
+        end = start + 2 + 12 * int.from_bytes(content[start : start + 2], order)
+        pages.append({})
+        for at in range(start + 2, end, 12):
+            tag, kind = (int.from_bytes(content[i : i + 2], order) for i in (at, at + 2))
+            pages[-1][tag] = int.from_bytes(content[at + 8 : at + (10 if kind == _SHORT else 12)], order)
+        start = int.from_bytes(content[end : end + 4], order)
+    return pages
 
 
 def _is_dicom(path: Path, head: bytes) -> bool:

@@ -75,11 +75,7 @@ def predict(
             write = partial(_write, out, overlays=overlays, more=more)
             for case, segmentation in in_background(write, zip(todo, segmenter.segment_with(todo), strict=True)):
                 submission.write(case.name, segmentation.rle())
-                if segmentation.reason:
-                    notes.append(f"{case.image}: {segmentation.reason}")
-                elif len(segmentation.hands) > 1:
-                    united = "one submission and one label file, measure --bundle keeps them apart"
-                    notes.append(f"{case.image}: {len(segmentation.hands)} hands, the bones of all in {united}")
+                notes += _notes(case, segmentation)
                 if "coco" in more:
                     coco.add(case.name, segmentation)
                 progress(1)
@@ -160,6 +156,15 @@ def _left(cases: Sequence[Case], submission: SubmissionWriter) -> Sequence[Case]
     if done != [case.name for case in cases[: len(done)]]:
         raise UserError(f"{submission.part}: is of other pictures: leave out --resume to begin anew")
     return cases[len(done) :]
+
+
+def _notes(case: Case, segmentation: "Segmentation") -> list[str]:
+    """What a user should know of a picture."""
+    if segmentation.reason:
+        return [f"{case.image}: {segmentation.reason}"]
+    hands = len(segmentation.hands)
+    united = "the bones of all in one submission and one label file; measure --bundle keeps them apart"
+    return [f"{case.image}: {hands} hands, {united}"] if hands > 1 else []
 
 
 def _write(

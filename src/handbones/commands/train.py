@@ -51,13 +51,9 @@ def train(
         minutes = 60 * hours
     short = {"data.fold": fold, "phantoms.profile": phantoms, "training.minutes": minutes}
     overrides += [f"{field}={value}" for field, value in short.items() if value is not None]
-    if resume and out is None:
-        raise UsageError("--resume: say which run with --out")
-    if resume and init is not None:
-        raise UsageError("--init: a run that goes on has its weights: leave it out, or --resume")
+    if resume:
+        _check_resume(out, init)
     folder = out or Path("runs") / Path(recipe or "small").stem
-    if resume and not (folder / "last.ckpt").exists():
-        raise UserError(f"{folder}: nothing to resume: it holds no last.ckpt; leave --resume out")
     again = resume and recipe in {None, "auto"}
     chosen: Recipe | None = None
     if again or recipe != "auto":
@@ -82,6 +78,16 @@ def train(
         say_what_next(folder, outcome.bundle, interrupted=outcome.interrupted, beside=beside)
     if outcome.interrupted:
         raise KeyboardInterrupt
+
+
+def _check_resume(out: Path | None, init: Path | None) -> None:
+    """Raise `UserError` or `UsageError` where there is no run to go on with, or it is told to begin otherwise."""
+    if out is None:
+        raise UsageError("--resume: say which run with --out")
+    if init is not None:
+        raise UsageError("--init: a run that goes on has its weights: leave it out, or --resume")
+    if not (out / "last.ckpt").exists():
+        raise UserError(f"{out}: nothing to resume: it holds no last.ckpt; leave --resume out")
 
 
 def cases_to_learn(data: Path | None, exclude: Path | None, *, skip_bad: bool) -> Collection | None:

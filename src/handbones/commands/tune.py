@@ -9,7 +9,7 @@ from handbones.commands.console import TrainingConsole, installed, need_torch, q
 from handbones.commands.surveying import SkipBad
 from handbones.commands.train import Exclude, cases_to_learn
 from handbones.errors import UsageError, UserError
-from handbones.files import claimed
+from handbones.files import claimed, new_folder
 from handbones.recipe import load_recipe
 
 _VARIED = ("optimiser.lr=3e-4..6e-3", "loss.bce=1.0..16.0", "input.size=[256, 320, 384]")
@@ -47,7 +47,7 @@ def tune(
         raise UsageError(f"--vary {twice}: is given twice")
     overrides = [f"training.minutes={minutes}", f"validation.minutes={minutes / 4}", *(settings or [])]
     collection = cases_to_learn(data, exclude, skip_bad=skip_bad)
-    with claimed(out / "study.db"), TrainingConsole() as console:
+    with new_folder(out), claimed(out / "study.db"), TrainingConsole() as console:
         study = tuning.tune(recipe, overrides, ranges, out, collection, trials=trials, watch=console, init=init)
     print(f"best of {trials}: Dice {study.best_value:.4f} with")
     for field, value in study.best_params.items():
