@@ -307,6 +307,10 @@ def test_refusals_are_one_line(run: tuple[Path, Outcome], drawn: Path, tmp_path:
         fit(tiny("input.size=96"), run[0], collection, resume=True)
     with pytest.raises(UserError, match="other cases"):
         fit(tiny(), run[0], open_collection(write_collection(tmp_path / "more", people=4)), resume=True)
+    for path in (tmp_path / "more").rglob("*.json"):
+        path.write_text('{"annotations": []}')
+    with pytest.raises(UserError, match="no bone is outlined in any label file"):
+        fit(tiny(), tmp_path / "none", open_collection(tmp_path / "more"))
     with pytest.raises(UsageError, match="nothing to learn from"):
         fit(tiny(), tmp_path / "none")
     with pytest.raises(UsageError, match="give --init"):

@@ -49,7 +49,10 @@ def test_interrupted_run_leaves_a_model_and_resumes_to_the_same_weights(
     listener = Watch()
     monkeypatch.setattr(listener, "said", said.append)
     third = fit(tiny(), out, open_collection(drawn), resume=True, watch=listener)
-    assert third.state.step == 4 and "nothing was left to train" in said[-1]
+    assert third.state.step == 4 and "nothing was left to train" in said[-1] and "newer" not in said[0]
+    os.utime(out / "last.ckpt", (0, 0))
+    fit(tiny(), out, open_collection(drawn), resume=True, watch=listener)
+    assert any("label files are newer than the run" in line for line in said)
 
 
 @pytest.mark.usefixtures("no_export")

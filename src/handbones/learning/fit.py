@@ -90,6 +90,8 @@ def fit(
         refuse_unknown(recipe.metadata, run.split.train, inputs=not inherited)
     with claimed(run.checkpoint) if world.writes else nullcontext(), _quiet():
         run.prepare(resume=resume)
+        if resume and (newer := run.newer_labels()):
+            watch.said(f"{len(newer)} label files are newer than the run, such as {newer[0]}: it goes on with them")
         torch.manual_seed(recipe.training.seed)
         network = build_network(recipe, pretrained=bundle is None and not resume)
         if bundle is not None:

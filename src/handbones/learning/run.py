@@ -34,6 +34,7 @@ from handbones.collection import Case, Collection
 from handbones.errors import UsageError, UserError
 from handbones.files import atomic_path, explain, make_folder, write_text
 from handbones.folds import folds
+from handbones.labels import load_labels
 from handbones.learning.export import export_onnx, load_network, save_weights
 from handbones.learning.networks import Network, count_parameters
 from handbones.learning.validation import Scores, deciding
@@ -88,6 +89,8 @@ class Split:
         cases = [case for case in collection.labelled if case.split == "train"]
         if not cases:
             raise UserError(f"{collection.root}: no labelled cases to learn from")
+        if not any(load_labels(case.labels).bones for case in cases if case.labels):
+            raise UserError(f"{collection.root}: no bone is outlined in any label file: there is nothing to learn from")
         settings = recipe.data
         pairs = folds(cases, settings.folds, stratify=settings.stratify)
         train, valid = pairs[settings.fold]
@@ -180,6 +183,12 @@ class Run:
         if not resume:
             self.write_recipe()
         write_text(cases, json.dumps(self.split.names(), indent=1, ensure_ascii=False) + "\n")
+
+    def newer_labels(self) -> list[Path]:
+        """Label files that were written after the checkpoint."""
+        saved = self.checkpoint.stat().st_mtime
+        paths = [case.labels for part in (self.split.train, self.split.valid, self.split.pseudo) for case in part]
+        return [path for path in paths if path and path.stat().st_mtime > saved]
 
     def write_recipe(self) -> None:
         """Write down what the run does from now on."""

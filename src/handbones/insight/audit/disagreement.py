@@ -57,8 +57,6 @@ def agreement(cases: Sequence[Case], judges: Sequence[Judge], *, seen: Callable[
             dice[index] = dice_from_counts(*packed_counts(found.packed(), truth))
             if seen:
                 seen(1)
-    if left and seen:
-        seen(len(left))
     if len(left) == len(cases) and cases:
         raise UserError("the model was trained on every one of these cases: give --bundle the runs of other folds")
     if left:
