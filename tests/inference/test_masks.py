@@ -126,11 +126,6 @@ def test_a_threshold_that_cannot_be(threshold: float | list[float]) -> None:
         logits_to_rle(np.zeros((29, 4, 4), np.float32), 8, 8, threshold)
 
 
-def test_a_threshold_that_nothing_reaches() -> None:
-    with pytest.raises(UsageError, match="--threshold 1: no probability is above 1"):
-        logits_to_rle(np.zeros((29, 4, 4), np.float32), 8, 8, 1)
-
-
 def test_logits_of_another_shape() -> None:
     with pytest.raises(UserError, match=r"shape \(29, height, width\), not \(1, 29, 4, 4\)"):
         logits_to_rle(np.zeros((1, 29, 4, 4), np.float32), 8, 8)

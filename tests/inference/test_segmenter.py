@@ -85,6 +85,8 @@ def test_an_array_may_be_used_again_for_the_next_picture(bundle: Path, pictures:
 def test_size_and_threshold_can_be_chosen(bundle: Path, pictures: list[np.ndarray]) -> None:
     radiograph, [(_, logits)] = next(Segmenter(bundle, size=96).answer_many(pictures[:1]))
     assert logits.shape == (29, 48, 48) and radiograph.height == 64
+    with pytest.raises(UsageError, match="--threshold 1: no probability is above 1"):
+        Segmenter(bundle, threshold=1)
     few, many = (Segmenter(bundle, threshold=threshold).segment(pictures[0]) for threshold in (0.7, 0.3))
     assert sum(bone.area for bone in few.bones.values()) < sum(bone.area for bone in many.bones.values())
     with pytest.raises(UsageError, match="--size 8"):

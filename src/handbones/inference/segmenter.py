@@ -102,7 +102,8 @@ class Segmenter:
             if "wrist" in (hand, each.recipe.hand):
                 raise UsageError(f"{each.path}: sees wrists alone: name it with --wrist-bundle, beside another bundle")
         self.threshold: Thresholds = recipe.validation.threshold if threshold is None else threshold
-        thresholds_of(self.threshold)  # for its mistakes
+        if min(thresholds_of(self.threshold)) == 1:
+            raise UsageError(f"--threshold {threshold}: no probability is above 1: no bone would be found")
         self.batch = batch
         self.clean = check_steps((("fingers",) if self.hand == "find" else ()) if clean is None else clean)
         looks = looks or Looks()
