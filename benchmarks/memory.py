@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from measuring import report
 
-from handbones.learning import cpu
 from handbones.learning.module import BoneModule
 from handbones.learning.networks import best_device, build_network, count_parameters
 from handbones.recipe import Recipe, load_recipe
@@ -39,10 +38,6 @@ def recipe_of(name: str, size: int, batch: int) -> Recipe:
     )
 
 
-def auto_is_bf16() -> bool:
-    return best_device().type == "cuda" or cpu.has_bf16()
-
-
 def ready(recipe: Recipe) -> tuple[BoneModule, dict[str, torch.Tensor], torch.autocast]:
     """The module on its device, a batch, and the precision of the recipe."""
     device, batch, size = best_device(), recipe.training.batch, recipe.input.size
@@ -53,7 +48,7 @@ def ready(recipe: Recipe) -> tuple[BoneModule, dict[str, torch.Tensor], torch.au
         "pictures": torch.zeros((batch, 1, size, size), dtype=torch.uint8, device=device),
         "masks": torch.zeros((batch, size, size), dtype=torch.int32, device=device),
     }
-    low = {"auto": auto_is_bf16(), "bf16": True, "32": False}[recipe.training.precision]
+    low = recipe.training.precision != "32"  # also where the processor has no bf16 of its own: it is kept as well
     return module, samples, torch.autocast(device.type, torch.bfloat16, enabled=low)
 
 
@@ -109,8 +104,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     how = measured if torch.cuda.is_available() else counted
-    precision = "bf16" if auto_is_bf16() else "float32, as bf16 is missing,"
-    print(f"{how.__name__}, in GB; {precision} unless said otherwise\n")
+    print(f"{how.__name__}, in GB; bf16 unless said otherwise\n")
     print("| network | whatever the batch |" + "".join(f" {size} px |" for size in options.sizes))
     print("|---|---|" + "---|" * len(options.sizes))
     rows = []
