@@ -96,7 +96,9 @@ def test_rescale_maps_pixel_borders_onto_pixel_borders() -> None:
         ({"label": "Ulna", "points": [[1, float("nan")], [3, 4], [4, 5]]}, "Ulna: points must be a list"),
         ({"label": "Ulna", "points": [*SQUARE, [3, 99]]}, r"Ulna: point \(3, 99\) is outside the picture of 8 x 10"),
         ({"label": "Ulna", "points": [*SQUARE, [-3.5, 2]]}, r"Ulna: point \(-3.5, 2\) is outside"),
-        ({"points": SQUARE}, "needs the fields 'label' and 'points'"),
+        ({"label": "finger-20", "points": SQUARE}, "'finger-20'; the 29 labels are"),
+        ({"label": "lunate ", "points": SQUARE}, "unknown label 'lunate ': is Lunate meant"),
+        ({"points": SQUARE}, "needs the field 'label'"),
         ("Ulna", "needs the fields 'label' and 'points'"),
     ],
 )
@@ -113,6 +115,13 @@ def test_all_faults_of_a_file_are_told_together(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         load_labels(write(tmp_path / "hand.json", bad, {"label": "Radius", "points": SQUARE}, bad))
     assert str(error.value).count("Ulna: a polygon needs") == 2
+
+
+def test_many_outlines_outside_have_one_cause(tmp_path: Path) -> None:
+    labels = [{"label": label, "points": [*SQUARE, [3, 99]]} for label in BONES[:4]]
+    with pytest.raises(UserError, match="4 of 5 outlines reach outside the picture of 8 x 10 pixels") as error:
+        load_labels(write(tmp_path / "hand.json", *labels, {"label": "Ulna", "points": SQUARE}), (10, 8))
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ nothing here (ids, attributes, metadata) survive the round trip.
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,8 @@ Size = tuple[int, int]
 
 _MOST_LINES = 5
 """Of the faults of a file that an error lists."""
+_MOST_OUTSIDE = 3
+"""Outlines of a file that are told of one by one where they reach outside the picture."""
 
 
 @dataclass(frozen=True)
@@ -98,24 +102,37 @@ def read_labels(path: str | os.PathLike[str], size: Size | None = None) -> tuple
     if not isinstance(annotations, list):
         return Labels({}), ["no list 'annotations': is it a label file?"]
     polygons: dict[str, list[Points]] = {}
-    faults = []
+    faults: list[str] = []
+    outside: list[str] = []
     for number, annotation in enumerate(annotations, 1):
         try:
             label, points = _read_annotation(annotation, size)
             polygons.setdefault(label, []).append(points)
         except ValueError as error:
-            faults.append(f"annotation {number}: {error}")
+            (outside if isinstance(error, _OutsideError) else faults).append(f"annotation {number}: {error}")
+    if size is not None and len(outside) > _MOST_OUTSIDE:  # of one cause
+        picture = f"the picture of {size[1]} x {size[0]} pixels"
+        several = f"{len(outside)} of {len(annotations)} outlines reach outside {picture}"
+        outside = [f"{several}: are they of another one, or of another size?"]
+    faults += outside
     ordered = {label: polygons[label] for label in sorted(polygons, key=INDEX.__getitem__)}
     return Labels(ordered, document), faults
 
 
+class _OutsideError(ValueError):
+    """Of a point outside the picture."""
+
+
 def _read_annotation(annotation: Any, size: Size | None) -> tuple[str, Points]:
     """Label and points; raises `ValueError` with what is wrong."""
-    if not isinstance(annotation, dict) or "label" not in annotation or "points" not in annotation:
-        raise ValueError("needs the fields 'label' and 'points'")
+    lacking = [name for name in ("label", "points") if not isinstance(annotation, dict) or name not in annotation]
+    if lacking:
+        raise ValueError(f"needs the {'fields' if len(lacking) > 1 else 'field'} {' and '.join(map(repr, lacking))}")
     label = annotation["label"]
     if label not in BONES:
-        raise ValueError(f"unknown label {label!r}; the 29 labels are finger-1 to finger-19, Trapezium ... Ulna")
+        near = _near(label)
+        meant = f": is {near} meant?" if near else "; the 29 labels are finger-1 to finger-19, Trapezium ... Ulna"
+        raise ValueError(f"unknown label {label!r}{meant}")
     listed = annotation["points"]
     if isinstance(listed, list) and len(listed) < 3:
         raise ValueError(f"{label}: a polygon needs at least 3 points, this one has {len(listed)}")
@@ -130,8 +147,16 @@ def _read_annotation(annotation: Any, size: Size | None) -> tuple[str, Points]:
         outside = ((points < -1) | (points > np.array(size[::-1]))).any(axis=1)
         if outside.any():
             x, y = points[outside.argmax()]
-            raise ValueError(f"{label}: point ({x:g}, {y:g}) is outside the picture of {size[1]} x {size[0]} pixels")
+            raise _OutsideError(f"{label}: point ({x:g}, {y:g}) is outside the picture of {size[1]} x {size[0]} pixels")
     return label, points
+
+
+def _near(label: Any) -> str | None:
+    """The label that a misspelt one may mean; of a finger, one of the same number."""
+    for near in get_close_matches(str(label).strip().capitalize(), BONES, 3):
+        if re.findall(r"\d+", near) == re.findall(r"\d+", str(label)):
+            return near
+    return None
 
 
 def save_labels(labels: Labels, path: str | os.PathLike[str], *, filename: str | None = None) -> None:

@@ -208,6 +208,32 @@ def test_hands_of_few_bones_lack_bones_and_others_are_judged_as_ever(incomplete:
     assert {found[:2] for found in forearms} <= {found[:2] for found in missing}
 
 
+def test_names_exchanged_and_labels_of_other_pictures(tmp_path: Path) -> None:
+    cases = open_collection(write_hands(tmp_path, people=13, test_people=0)).cases
+    paths = [Path(str(case.labels)) for case in cases]
+    fingers = {f"finger-{8 + i}": f"finger-{12 + i}" for i in range(4)}
+    carpals = {"Triquetrum": "Pisiform"}
+    for hand, names in ((2, fingers), (4, carpals)):
+        both = names | {other: one for one, other in names.items()}
+        save_labels(_renamed(load_labels(paths[hand]), both), paths[hand])
+    save_labels(load_labels(paths[8]), paths[6], filename=cases[8].name)
+    _kept(paths[10], [])
+    found = {
+        (f.case.name, f.kind, f.reason) for f in audit(survey(open_collection(tmp_path).cases, workers=1)) if f.gross
+    }
+    assert found == {
+        (cases[2].name, "swapped", "finger-8 to finger-11 and finger-12 to finger-15 bear each other's labels."),
+        (cases[4].name, "swapped", "Triquetrum and Pisiform bear each other's labels."),
+        (
+            cases[6].name,
+            "mismatch",
+            "The outlines lie nowhere near the edges of the picture. "
+            f"The label file says that it is of {cases[8].name}.",
+        ),
+        (cases[10].name, "missing", "No bone is drawn."),
+    }
+
+
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("bones", [[bone for bone in BONES if bone != "Pisiform"], CARPALS])
 def test_bones_that_nobody_drew_are_not_missed(bones: list[str], incomplete: list[Case]) -> None:

@@ -1,5 +1,6 @@
 """`handbones audit`: what is wrong with the labels of a collection."""
 
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,11 +9,15 @@ import typer
 
 from handbones.commands.console import counted, counting, quoted
 from handbones.commands.surveying import Cache, NoCache, SkipBad, Workers, look_at
+from handbones.errors import UsageError
 from handbones.files import new_folder
 
 if TYPE_CHECKING:
     from handbones.insight.audit import Finding
+    from handbones.insight.audit.disagreement import Judge
     from handbones.insight.survey import Survey
+
+logger = logging.getLogger(__name__)
 
 _SHOWN = 15
 
@@ -41,17 +46,20 @@ def audit(
     from handbones.insight.audit import findings as written  # noqa: PLC0415
     from handbones.insight.audit.report import write_report  # noqa: PLC0415
 
+    judges = _judges(bundle or [], device, backend)
+    notes: list[str] = []
     with new_folder(out):
         collection, survey = look_at(data, cache=cache, no_cache=no_cache, workers=workers, skip_bad=skip_bad)
         with counting("labelled cases judged", len(survey.labelled.cases)) as progress:
-            findings = find(survey, seen=progress)
-        if bundle:
-            findings = written.ranked([*findings, *_disagreements(survey, bundle, device, backend)])
+            findings = find(survey, seen=progress, noted=notes.append)
+        for note in notes:
+            logger.warning("%s", note)
+        if judges:
+            findings = written.ranked([*findings, *_disagreements(survey, judges)])
         written.write_findings(out / "findings.csv", findings)
         with counting("findings drawn", min(pictures, len(findings))) as progress:
-            write_report(
-                out / "audit.html", collection.root, findings, len(collection.cases), most=pictures, seen=progress
-            )
+            page, looked_at = out / "audit.html", len(collection.cases)
+            write_report(page, collection.root, findings, looked_at, notes=notes, most=pictures, seen=progress)
     _show(findings)
     print(f"written: {out / 'audit.html'}, {out / 'findings.csv'}")
     if write_exclude is not None:
@@ -63,11 +71,20 @@ def audit(
         )
 
 
-def _disagreements(survey: "Survey", bundles: list[Path], device: str, backend: str) -> "list[Finding]":
-    from handbones.insight.audit.disagreement import agreement, disagreements, open_judge  # noqa: PLC0415
+def _judges(bundles: list[Path], device: str, backend: str) -> "list[Judge]":
+    """The models, before the long look at the pictures. Raises `UserError` and `UsageError`."""
+    from handbones.insight.audit.disagreement import open_judge  # noqa: PLC0415
+
+    for flag, value in (("--device", device), ("--backend", backend)):
+        if value != "auto" and not bundles:
+            raise UsageError(f"{flag}: tells a model where to run: give --bundle, too")
+    return [open_judge(path, device, backend) for path in bundles]
+
+
+def _disagreements(survey: "Survey", judges: "list[Judge]") -> "list[Finding]":
+    from handbones.insight.audit.disagreement import agreement, disagreements  # noqa: PLC0415
 
     cases = survey.labelled.cases
-    judges = [open_judge(path, device, backend) for path in bundles]
     with counting("cases compared with the model", len(cases)) as progress:
         return list(disagreements(cases, agreement(cases, judges, seen=progress)))
 

@@ -29,7 +29,7 @@ def check(
     say_unread(collection)
     labels = [load_labels(case.labels) for case in collection.labelled if case.labels]
     lines = {
-        "pictures": f"{len(collection.cases)} of {len(collection.people)} people, {_splits(collection)}",
+        "pictures": f"{len(collection.cases)} of {_people(collection)}, {_splits(collection)}",
         "labels": _labels(labels),
         "sides": _sides(collection.cases, deep),
         "wrists": _wrists(labels),
@@ -76,4 +76,8 @@ def _wrists(labels: list[Labels]) -> str:
 def _metadata(collection: Collection) -> str:
     known = {case.person for case in collection.cases if case.metadata not in (None, UNKNOWN)}
     table = "" if collection.table else " (no meta_data.xlsx or .csv that can be read)"
-    return f"of {len(known)} of {len(collection.people)} people{table}"
+    return f"of {len(known)} of {_people(collection)}{table}"
+
+
+def _people(collection: Collection) -> str:
+    return counted(len(collection.people), "person", "people")

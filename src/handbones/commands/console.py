@@ -37,9 +37,9 @@ def need_torch() -> None:
         raise UserError(f"training needs {', '.join(missing)}: pip install 'handbones[train]'")
 
 
-def counted(number: int, what: str) -> str:
-    """As `1 picture` or `2 pictures`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def counted(number: int, what: str, several: str | None = None) -> str:
+    """As `1 picture` or `2 pictures`; `several` is for a word whose plural has no mere s."""
+    return f"{number} {what}" if number == 1 else f"{number} {several or f'{what}s'}"
 
 
 def quoted(path: Path | str) -> str:

@@ -25,7 +25,7 @@ def eda(
     with new_folder(out):
         collection, survey = look_at(data, cache=cache, no_cache=no_cache, workers=workers, skip_bad=skip_bad)
         written = write_eda(out, collection, survey)
-    people = len(collection.people)
-    print(f"{counted(len(survey.cases), 'picture')} of {people} {'person' if people == 1 else 'people'}")
+    people = counted(len(collection.people), "person", "people")
+    print(f"{counted(len(survey.cases), 'picture')} of {people}")
     print(f"written: {written[0]}")
     print(f"tables:  {', '.join(path.name for path in written[1:])}")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from handbones.commands.console import counted, counting, quoted
+from handbones.errors import UsageError
 from handbones.phantom.settings import PRESETS, find_preset
 
 
@@ -33,6 +34,8 @@ def synth(
 ) -> None:
     """Make a collection of synthetic radiographs with exact labels."""
     settings = find_preset(preset)
+    if defects_in_labels and not defects:
+        raise UsageError("--defects-in-labels: say in how many pictures with --defects")
     from handbones.phantom.synthesis import synth as write  # noqa: PLC0415 compiles its inner loops
 
     with counting("people", persons) as progress:
@@ -50,9 +53,11 @@ def synth(
             workers=workers,
             progress=progress,
         )
-    print(f"{pictures} radiographs of {persons} people: {out}")
+    print(f"{pictures} radiographs of {counted(persons, 'person', 'people')}: {out}")
     if defects:
         table = out / "defects.csv"
-        print(f"{counted(len(table.read_text(encoding='utf-8').splitlines()) - 1, 'known mistake')}: {table}")
+        planted, wanted = len(table.read_text(encoding="utf-8").splitlines()) - 1, round(defects * pictures)
+        few = f", not {wanted}, as each takes people of the training for itself" if planted < wanted else ""
+        print(f"{counted(planted, 'known mistake')}{few}: {table}")
     print(f"look:   handbones check {quoted(out)}")
     print(f"learn:  handbones train {quoted(out)} --recipe small --out runs/small")

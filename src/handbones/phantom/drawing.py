@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handbones.anatomy import ANATOMY, INDEX
+from handbones.errors import UsageError
 from handbones.labels import Labels
 from handbones.metadata import UNKNOWN, Metadata
 from handbones.phantom.contents import Contents, draw_contents
@@ -182,11 +183,20 @@ def _ellipsoid(
     return (slice(y0, y1), slice(x0, x1)), (depth * np.sqrt(np.maximum(inside, 0.0))).astype(np.float32)
 
 
+def check_numbers(seed: int, size: int) -> None:
+    """Raise `UsageError` for a seed, or a side of pictures in pixels, that cannot be."""
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: must be 0 or more")
+    if not 64 <= size <= 8192:
+        raise UsageError(f"--size {size}: pictures can be 64 to 8192 pixels a side")
+
+
 def make(seed: int, settings: PhantomSettings | str = REALISTIC, size: int = 2048) -> tuple[Radiograph, Labels]:
     """The phantom of a seed: a (size, size) uint8 radiograph and its labels in the pixels of that radiograph.
 
-    `settings` can be the name of a preset. Raises `UsageError` for an unknown one.
+    `settings` can be the name of a preset. Raises `UsageError` for an unknown one, and for impossible numbers.
     """
+    check_numbers(seed, size)
     phantom = draw(np.random.default_rng(seed), find_preset(settings), size, size)
     return Radiograph(phantom.pixels, None, None), trace(phantom.packed)
 

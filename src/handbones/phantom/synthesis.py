@@ -14,7 +14,7 @@ from handbones.errors import KILLED, UsageError, UserError
 from handbones.files import whole_folder
 from handbones.metadata import Metadata, write_metadata
 from handbones.phantom.defects import plant, spotless
-from handbones.phantom.drawing import draw
+from handbones.phantom.drawing import check_numbers, draw
 from handbones.phantom.order import Order, draw_pair
 from handbones.phantom.settings import REALISTIC, PhantomSettings
 
@@ -43,15 +43,14 @@ def synth(
     same arguments give the same files. Raises `UsageError` for impossible numbers, `UserError` where
     nothing can be written or `out` is not empty.
     """
+    if persons < 1:
+        raise UsageError(f"--persons {persons}: need 1 or more people")
     test = round(persons / 4) if test_persons is None else test_persons
-    if persons < 1 or not 0 <= test <= persons:
-        raise UsageError(f"--persons {persons}, --test-persons {test}: need 1 or more people, and no more for the test")
-    if not 64 <= size <= 8192:
-        raise UsageError(f"--size {size}: pictures can be 64 to 8192 pixels a side")
+    if not 0 <= test <= persons:
+        raise UsageError(f"--test-persons {test}: must be 0 or more, and no more than --persons {persons}")
     if not 0 <= defects <= 0.5:
         raise UsageError(f"--defects {defects}: give a share of the pictures from 0 to 0.5")
-    if seed < 0:
-        raise UsageError(f"--seed {seed}: must be 0 or more")
+    check_numbers(seed, size)
     if Path(out).is_dir() and any(not path.name.startswith(".") for path in Path(out).iterdir()):
         raise UserError(f"{out}: is not empty, and what is in it would mix with a collection: choose another folder")
     if defects and not labels_only:

@@ -19,12 +19,15 @@ __all__ = ["KINDS", "Finding", "Kind", "audit", "name_of", "ranked", "write_excl
 logger = logging.getLogger(__name__)
 
 
-def audit(survey: Survey, *, seen: Callable[[int], None] | None = None) -> list[Finding]:
+def audit(
+    survey: Survey, *, seen: Callable[[int], None] | None = None, noted: Callable[[str], None] = logger.warning
+) -> list[Finding]:
     """All that is suspicious about the cases of a survey, the worst first; no model needed.
 
     What is usual is learned from the collection itself. With fewer than 20 cases that have labels of 8 bones
     and more, places and sizes of bones are not judged, nor are they in a hand of fewer bones: nothing is `reversed`,
-    `swapped`, `misplaced` or of another `size`. `seen` is told of each labelled case that was judged.
+    `swapped`, `misplaced` or of another `size`, and `noted` is told so. `seen` is told of each labelled case that was
+    judged.
     """
     findings = list(picture_findings(survey))
     labelled = survey.labelled
@@ -35,7 +38,7 @@ def audit(survey: Survey, *, seen: Callable[[int], None] | None = None) -> list[
             sides = geometry.sides()
             findings += geometry.findings(seen)
         except UserError as error:
-            logger.warning("reversed, swapped, misplaced and size were not judged: %s", error)
+            noted(f"reversed, swapped, misplaced and size were not judged: {error}")
             findings += counted_findings(labelled)
         lost = {id(case) for case, gone in zip(labelled.cases, lost_labels(labelled), strict=True) if gone}
         findings = [_sound_one_kept(found, lost) for found in findings]
@@ -58,13 +61,13 @@ def _told_once(findings: list[Finding]) -> list[Finding]:
     """Leave out what follows from something worse: a bone at the wrong place lies off the edge, too."""
     worse = {
         "side": {"duplicate", "leak", "reversed"},  # the name came with another picture; no side can be told
-        "off-edge": {"misplaced", "size", "side", "swapped", "crossing", "ragged", "doubled"},
+        "off-edge": {"mismatch", "misplaced", "size", "side", "swapped", "crossing", "ragged", "doubled"},
         "ragged": {"crossing", "doubled"},
-        "size": {"crossing"},
-        "misplaced": {"crossing", "side"},
-        "ring": {"side", "misplaced", "size", "off-edge", "reversed", "swapped"},
-        "nails": {"side", "off-edge", "reversed", "swapped"},
-        "sesamoid": {"side", "size", "off-edge", "crossing", "ragged", "reversed", "swapped"},
+        "size": {"mismatch", "crossing"},
+        "misplaced": {"mismatch", "crossing", "side"},
+        "ring": {"mismatch", "side", "misplaced", "size", "off-edge", "reversed", "swapped"},
+        "nails": {"mismatch", "side", "off-edge", "reversed", "swapped"},
+        "sesamoid": {"mismatch", "side", "size", "off-edge", "crossing", "ragged", "reversed", "swapped"},
     }
     whatever_the_bones = {"misplaced": {"swapped"}, "size": {"swapped"}}  # wrong names put the others in doubt
     by_case: dict[int, list[Finding]] = {}

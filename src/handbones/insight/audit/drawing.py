@@ -6,10 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES
+from handbones.collection import Case
 from handbones.insight.audit.findings import Finding
 from handbones.insight.audit.geometry import weakness
 from handbones.insight.medians import nanmedian
-from handbones.insight.survey import Survey
+from handbones.insight.survey import Facts, Survey
+from handbones.labels import load_labels
 from handbones.sides import Side
 
 Floats = npt.NDArray[np.float64]
@@ -94,16 +96,37 @@ def _beside_the_edge(survey: Survey, weak: Floats, lost: npt.NDArray[np.bool_]) 
     spread = np.fmax(1.4826 * nanmedian(np.abs(whole - usual_whole), axis=0), 0.01)
     for hand, case in enumerate(survey.cases):
         score = (usual_whole - whole[hand]) / spread / ALL_BESIDE
-        if lost[hand] and not _other_hand(survey, hand):
-            yield Finding(case, "off-edge", (), float(score), "The outlines lie nowhere near the edges of the picture.")
-        elif not lost[hand] and score > 1:
+        if lost[hand] and not _moved(shift[hand]):
+            if not _other_hand(survey, hand):
+                yield Finding(case, "mismatch", (), float(score), _said_of_lost(case, survey.facts[hand]))
+        elif score > 1:
             reason = f"All outlines lie beside the edges: the picture fits better {_way(np.nanmedian(shift[hand], 0))}."
             yield Finding(case, "off-edge", (), float(score), reason)
-        elif not lost[hand]:
+        else:
             for bone in np.flatnonzero(weak[hand] > BESIDE):
                 reason = f"The edge of {BONES[bone]} is {_way(shift[hand, bone])} of its outline."
                 score_of_bone = float(weak[hand, bone] / BESIDE)
                 yield Finding(case, "off-edge", (BONES[bone],), score_of_bone, reason)
+
+
+def _moved(shift: Floats) -> bool:
+    """Whether the edges of all bones lie off their outlines (29, 2) the same way."""
+    way = nanmedian(shift, axis=0)
+    return bool(nanmedian(np.hypot(*(shift - way).T), axis=0) < np.hypot(*way) / 2)
+
+
+def _said_of_lost(case: Case, facts: Facts) -> str:
+    """What is wrong with labels of another picture, and what their file says of where they belong."""
+    assert case.labels is not None
+    document = load_labels(case.labels).document
+    reason = "The outlines lie nowhere near the edges of the picture."
+    name, noted = document.get("filename"), document.get("metadata")
+    if name and isinstance(name, str) and name != case.name:
+        reason += f" The label file says that it is of {name}."
+    size = [noted.get(side) for side in ("width", "height")] if isinstance(noted, dict) else []
+    if all(size) and size != [facts.width, facts.height]:
+        reason += f" It was drawn on {size[0]} x {size[1]} pixels, the picture has {facts.width} x {facts.height}."
+    return reason
 
 
 def _other_hand(survey: Survey, hand: int) -> bool:

@@ -25,6 +25,7 @@ _KINDS = (
     Kind("reversed", "Labels in reversed order", True, "Rename the labels, or leave the case out of training."),
     Kind("swapped", "Swapped labels", True, "Exchange the labels, or leave the case out of training."),
     Kind("side", "Left and right mixed up", True, "Put each label file, or each name, with its own picture."),
+    Kind("mismatch", "Labels of another picture", True, "Find its own label file, or leave the case out of training."),
     Kind("missing", "Missing bone", True, "Draw the bone, or leave the case out of training."),
     Kind("doubled", "Bone drawn twice", True, "Delete the second outline, or give it the right label."),
     Kind("misplaced", "Bone at the wrong place", True, "Draw the bone where it is, or leave the case out of training."),

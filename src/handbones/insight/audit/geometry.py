@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES
 from handbones.collection import Case
+from handbones.insight.audit.exchange import LIKELIER, exchanges
 from handbones.insight.audit.findings import Finding
 from handbones.insight.audit.model import Fit, HandModel, Hands
 from handbones.insight.medians import nanmedian
@@ -26,14 +27,14 @@ OFF = 7.0
 and not inside a bone that it hardly ever lies in."""
 SIZE = 7.0
 """Standard deviations from the expected size; twice as many where the outline lies on an edge of the picture."""
-_FITS = 6.0
-"""Standard deviations within which a bone may be taken for another one."""
 _EDGE = 3.0
 """Standard deviations by which an edge is weaker than usual before an outline counts as lying off the edge."""
 SPARE = 0.15
 """A further outline counts from this share of the first one's area."""
 _USUAL = 0.5
 """Share of the collection that must have a bone before it can be missing."""
+_MOST_MISSING = 5
+"""Bones of a picture that are told of one by one, where it is not known whether the picture has room for them."""
 _RARE = 0.02
 """Share of the collection up to which it is strange that a bone lies in another one."""
 _REVERSED = np.arange(len(BONES))[::-1]
@@ -45,9 +46,16 @@ class Geometry:
     def __init__(self, survey: Survey) -> None:
         """Raises `UserError` with too few labelled cases."""
         self.survey = survey
-        self.hands = Hands.of(*(survey.shape(name) for name in ("centre", "top", "bottom", "area")))
-        self.model = HandModel(self.hands)
-        self.fit: Fit = self.model.fit(self.hands)
+        hands = Hands.of(*(survey.shape(name) for name in ("centre", "top", "bottom", "area")))
+        self.model = HandModel(hands)
+        fit = self.model.fit(hands)
+        whole = fit.frames.known & ~(fit.misfit > SCRAMBLED)
+        self.exchanges = exchanges(self.model, hands, fit, whole)
+        for hand, exchange in self.exchanges.items():  # so that the other bones are judged by a hand that is right
+            hands.places[hand] = hands.places[hand, exchange.order]
+            hands.sizes[hand] = hands.sizes[hand, exchange.order]
+        self.hands = hands
+        self.fit: Fit = self.model.fit(hands) if self.exchanges else fit
         self.present = ~np.isnan(self.hands.sizes)
         self.usual = self.present.mean(axis=0)
         self.weak = weakness(survey.edge("follow")) > _EDGE
@@ -94,6 +102,11 @@ class Geometry:
         case, facts = self.survey.cases[hand], self.survey.facts[hand]
         assert facts.shapes is not None
         told: set[int] = set()
+        if exchange := self.exchanges.get(hand):
+            for bones, names in exchange.told():
+                told |= set(bones)
+                labels, score = tuple(BONES[bone] for bone in bones), exchange.gain / LIKELIER
+                yield Finding(case, "swapped", labels, score, f"{names} bear each other's labels.")
         for bone in _with_spare(facts.shapes):
             found, drawn = self._doubled(hand, bone)
             told |= drawn
@@ -101,10 +114,6 @@ class Geometry:
         for gone in self._missing(hand, told):
             told.add(gone)
             yield _not_drawn(case, gone, self.usual[gone], self._expected(hand, gone))
-        for cycle, score in self._swapped(hand, told):
-            told |= set(cycle)
-            names = tuple(BONES[bone] for bone in cycle)
-            yield Finding(case, "swapped", names, score, f"{_and(names)} bear each other's labels.")
         yield from self._misplaced(hand, told)
         yield from self._wrong_size(hand, told)
 
@@ -117,7 +126,7 @@ class Geometry:
         parts = _parts(bone, polygons)
         places = [self._place_of(hand, bone, part) for part in parts]
         sizes = [float(np.log(max(part.area[bone], 1)) / 2) for part in parts]
-        off = np.array([self.fit.off_as(hand, *known) for known in zip(places, sizes, strict=True)])
+        off = self.fit.off_as(hand, np.array(places), np.array(sizes))
         first = int(off[:, bone].argmin())
         spare = max((i for i in range(len(parts)) if i != first), key=lambda i: parts[i].area[bone])
         taken = int(off[spare].argmin())
@@ -142,30 +151,6 @@ class Geometry:
         room = np.minimum(at, np.array([facts.width, facts.height]) - 1 - at).min(axis=1)
         gone = ~self.present[hand] & (self.usual > _USUAL) & (room > size / 2)
         return [int(bone) for bone in np.flatnonzero(gone) if int(bone) not in told]
-
-    def _swapped(self, hand: int, told: set[int]) -> Iterator[tuple[list[int], float]]:
-        """Cycles of bones that fit far better under each other's labels, and how far off the worst of them is."""
-        from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 slow to load
-
-        far = np.nan_to_num(self.fit.off[hand]) > OFF
-        wrong = far | (np.nan_to_num(np.abs(self.fit.oversize[hand])) > SIZE)
-        if not far.any():
-            return
-        place, size = self.hands.places[hand], self.hands.sizes[hand]
-        off = np.array([self.fit.off_as(hand, p, float(s)) for p, s in zip(place, size, strict=True)])
-        off = np.where(np.isnan(off), np.inf, off)
-        # What is wrong, and what lies where something wrong would be right.
-        near = (off[wrong] < _FITS).any(axis=0) if wrong.any() else np.zeros(len(BONES), bool)
-        bones = np.array([b for b in np.flatnonzero((wrong | near) & self.present[hand]) if b not in told], int)
-        if len(bones) < 2:
-            return
-        costs = np.minimum(off[np.ix_(bones, bones)], 50.0)
-        taken = bones[linear_sum_assignment(costs)[1]]
-        target = dict(zip(bones.tolist(), taken.tolist(), strict=True))
-        for cycle in _cycles(target):
-            own, other = (np.array([off[b, t] for b, t in pairs]) for pairs in _as_pairs(cycle, target))
-            if other.sum() < 0.4 * own.sum() and other.max() < 2 * _FITS:
-                yield cycle, float(own.max() / OFF)
 
     def _misplaced(self, hand: int, told: set[int]) -> Iterator[Finding]:
         facts, case = self.survey.facts[hand], self.survey.cases[hand]
@@ -225,8 +210,14 @@ def _counted(case: Case, facts: Facts, there: npt.NDArray[np.bool_], usual: Floa
     assert facts.shapes is not None
     for bone in _with_spare(facts.shapes):
         yield _drawn_again(case, bone, _polygons(case, bone))
-    for gone in np.flatnonzero(~there & (usual > _USUAL)).tolist():
-        yield _not_drawn(case, gone, usual[gone])
+    gone = np.flatnonzero(~there & (usual > _USUAL)).tolist()
+    if len(gone) > _MOST_MISSING:  # of one cause
+        labels = [BONES[bone] for bone in gone]
+        some = f"{len(gone)} bones are not drawn, from {labels[0]} to {labels[-1]}."
+        yield Finding(case, "missing", tuple(labels), 3.0, some if there.any() else "No bone is drawn.")
+        return
+    for bone in gone:
+        yield _not_drawn(case, bone, usual[bone])
 
 
 def _with_spare(shapes: Shapes) -> list[int]:
@@ -267,7 +258,7 @@ def _drawn_again(case: Case, bone: int, polygons: list[Points], first: int | Non
 
 
 def _not_drawn(case: Case, bone: int, usual: float, expected: tuple[float, float, float] | None = None) -> Finding:
-    reason = f"{BONES[bone]} is not drawn; {usual:.0%} of the pictures have it."
+    reason = f"{BONES[bone]} is not drawn; {min(usual, 0.99):.0%} of the pictures have it."
     return Finding(case, "missing", (BONES[bone],), 3.0, reason, expected=expected)
 
 
@@ -288,24 +279,3 @@ def _buried(common: Floats) -> npt.NDArray[np.bool_]:
     groups = np.array([bone.group for bone in ANATOMY])
     inside &= groups[:, None] != groups
     return np.asarray((inside & (inside.mean(axis=0) < _RARE)).any(axis=2))
-
-
-def _cycles(target: dict[int, int]) -> list[list[int]]:
-    """Cycles of length two and more of a permutation."""
-    left, cycles = set(target), []
-    while left:
-        cycle = [left.pop()]
-        while target[cycle[-1]] != cycle[0]:
-            cycle.append(target[cycle[-1]])
-            left.discard(cycle[-1])
-        if len(cycle) > 1:
-            cycles.append(sorted(cycle))
-    return cycles
-
-
-def _as_pairs(cycle: list[int], target: dict[int, int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    return [(b, b) for b in cycle], [(b, target[b]) for b in cycle]
-
-
-def _and(names: tuple[str, ...]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

@@ -56,6 +56,10 @@ class Hands:
         """The same with the bone of position `order[i]` at position i."""
         return Hands(self.places[:, order], self.sizes[:, order])
 
+    def chosen(self, numbers: npt.NDArray[np.intp], orders: npt.NDArray[np.intp]) -> "Hands":
+        """Some of them (k,), each relabelled by an order (k, 29) of its own."""
+        return Hands(self.places[numbers[:, None], orders], self.sizes[numbers[:, None], orders])
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -71,6 +75,8 @@ class Fit:
     """(n, 29, 2) where each bone should be, in pixels, also one that is missing."""
     expected_size: Floats
     """(n, 29) log of the square root of the expected area."""
+    cost: Floats
+    """(n,) minus the log of the likelihood of the labels, up to a constant: of places, of sizes, and of the pose."""
     sd: Floats
     """(87,) what the others leave open: x and y of the 29 bones in units of the frame, then the log sizes."""
 
@@ -89,13 +95,21 @@ class Fit:
         """(n,) `off` of the typical bone that is there: about 1 for a hand whose labels are right."""
         return nanmedian(self.off, axis=1)
 
-    def off_as(self, hand: int, place: Floats, size: float) -> Floats:
-        """(29,) how far a bone at `place` (pixels) of log size `size` would be off as each of the bones."""
+    def off_as(self, hand: int, places: Floats, sizes: Floats) -> Floats:
+        """(k, 29) how far bones at `places` (k, 2) in pixels, of log `sizes` (k,), would be off as each of the 29."""
         frames = Frames(self.frames.matrix[hand : hand + 1], self.frames.offset[hand : hand + 1])
-        here, there = (frames.into(points)[0] for points in (place[None, None], self.expected[hand][None]))
-        apart = (here - there) / self.sd[: 2 * _COUNT].reshape(_COUNT, 2)
-        larger = (size - self.expected_size[hand]) / self.sd[2 * _COUNT :]
-        return np.asarray(np.sqrt((apart**2).sum(axis=1) + larger**2))
+        here, there = (frames.into(points[None])[0] for points in (places, self.expected[hand]))
+        apart = (here[:, None] - there) / self.sd[: 2 * _COUNT].reshape(_COUNT, 2)
+        larger = (sizes[:, None] - self.expected_size[hand]) / self.sd[2 * _COUNT :]
+        return np.asarray(np.sqrt((apart**2).sum(axis=2) + larger**2))
+
+
+def loss(off: Floats) -> Floats:
+    """Minus the log of the likelihood of bones that are `off` by so many standard deviations, up to a constant.
+
+    Cauchy's, cut at `_CUT`: what is far off costs little more than what is off.
+    """
+    return np.asarray(_CUT**2 / 2 * np.log1p((off / _CUT) ** 2))
 
 
 class HandModel:
@@ -117,10 +131,11 @@ class HandModel:
         """Compare hands with the model."""
         frames = align(hands.places, self.reference)
         vectors = _vectors(hands, frames)
-        fitted = self._fitted(vectors)
+        fitted, cost = self._fitted(vectors)
         expected = frames.back(fitted[:, : 2 * _COUNT].reshape(-1, _COUNT, 2))
         sizes = fitted[:, 2 * _COUNT :] + np.log(frames.unit)[:, None]
-        return Fit(frames, (vectors - fitted) / self.sd, expected, sizes, self.sd)
+        cost = np.where(frames.known, cost, np.nan)
+        return Fit(frames, (vectors - fitted) / self.sd, expected, sizes, cost, self.sd)
 
     def _learn(self, vectors: Floats) -> None:
         mean = nanmedian(vectors, axis=0)
@@ -140,23 +155,26 @@ class HandModel:
         strength = strength[:directions] / np.sqrt(weights.sum())
         self.basis = (basis * strength[:, None]).T * scale[:, None]
         self.sd = np.fmax(_spread(left) * scale, _LEAST_SD)
-        self.sd = np.fmax(_spread(vectors - self._fitted(vectors)), _LEAST_SD)
+        self.sd = np.fmax(_spread(vectors - self._fitted(vectors)[0]), _LEAST_SD)
 
-    def _fitted(self, vectors: Floats) -> Floats:
-        """What the directions make of each hand (n, 87); a bone that does not fit in has little say."""
+    def _fitted(self, vectors: Floats) -> tuple[Floats, Floats]:
+        """What the directions make of each hand (n, 87), and its cost; a bone that does not fit in has little say."""
         there = ~np.isnan(vectors)
         standard = np.where(there, vectors - self.mean, 0.0) / self.sd
         basis = self.basis / self.sd[:, None]
+        products = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), -1)
         weights = there.astype(np.float64)
         for number in range(20):
-            gram = np.einsum("nc,ck,cl->nkl", weights, basis, basis) + np.eye(basis.shape[1])
-            moved = np.linalg.solve(gram, np.einsum("nc,ck,nc->nk", weights, basis, standard)[..., None])[..., 0]
+            gram = (weights @ products).reshape(-1, *[basis.shape[1]] * 2) + np.eye(basis.shape[1])
+            moved = np.linalg.solve(gram, ((weights * standard) @ basis)[..., None])[..., 0]
             left = np.where(there, standard - moved @ basis.T, 0.0) ** 2
-            far = np.sqrt(left[:, 0 : 2 * _COUNT : 2] + left[:, 1 : 2 * _COUNT : 2] + left[:, 2 * _COUNT :]) / _CUT
+            off = np.sqrt(left[:, 0 : 2 * _COUNT : 2] + left[:, 1 : 2 * _COUNT : 2] + left[:, 2 * _COUNT :])
+            far = off / _CUT
             # First a weight that cannot lock out the right bones, then one that forgets the wrong ones.
             say = 1 / np.maximum(far, 1) if number < 8 else 1 / (1 + far**2)
             weights = np.concatenate([np.repeat(say, 2, axis=1), say], axis=1) * there
-        return np.asarray(self.mean + moved @ self.basis.T)
+        cost = loss(off).sum(axis=1) + (moved**2).sum(axis=1) / 2
+        return np.asarray(self.mean + moved @ self.basis.T), np.asarray(cost)
 
 
 def _vectors(hands: Hands, frames: Frames) -> Floats:

@@ -26,10 +26,14 @@ def write_report(
     findings: Sequence[Finding],
     looked_at: int,
     *,
+    notes: Sequence[str] = (),
     most: int = 200,
     seen: Callable[[int], None] | None = None,
 ) -> None:
-    """Write the page with the first `most` findings in pictures; `seen` is told of each picture made."""
+    """Write the page with the first `most` findings in pictures; `notes` say what could not be judged.
+
+    `seen` is told of each picture made.
+    """
     excluded = {name_of(found.case) for found in findings if found.gross and found.case.split == "train"}
     page = Page(
         f"Audit of {root.resolve().name}",
@@ -45,6 +49,8 @@ def write_report(
             "to leave out of training": len(excluded),
         }
     )
+    for note in notes:
+        overview.text(f"{note[0].upper()}{note[1:]}.")
     if not findings:
         overview.text("Nothing suspicious was found.")
     counts = Counter(found.kind for found in findings)

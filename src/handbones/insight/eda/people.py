@@ -140,5 +140,7 @@ def _people_figure(people: list[Metadata]) -> "Figure":
             edgecolor="white",
             linewidth=0.6,
         )
-    figure.axes[0].legend()
+    handles = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=len(handles))
     return figure
