@@ -22,6 +22,8 @@ _SHIFT = 4
 """OpenCV draws at sixteenths of a pixel."""
 _GRAIN = 4
 """Whether a name covers bones is looked up on every so many pixels."""
+_STRANGER = 0.5
+"""What it costs a name to stand nearer to another bone than to its own, in widths of the text."""
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BLACK = (0, 0, 0)
 
@@ -110,20 +112,33 @@ class Name(NamedTuple):
 def place_names(hands: Sequence[Polygons], height: int, width: int) -> list[Name]:
     """A box for the name of each bone of each hand: near it, off the other names, and off bones where that can be."""
     scale, line = _letters((height, width))
-    bones = np.zeros((height // _GRAIN + 1, width // _GRAIN + 1), np.uint8)
-    for of_bone in (of_bone for hand in hands for of_bone in hand.values()):
-        cv2.fillPoly(bones, [np.rint(polygon / _GRAIN).astype(np.int32) for polygon in of_bone], 1)
-    covered = np.asarray(cv2.integral(bones), np.int32)
+    bones = [named for hand in hands for named in hand.items()]
+    owners = np.zeros((height // _GRAIN + 1, width // _GRAIN + 1), np.int32)
+    for number, (_, of_bone) in enumerate(bones, 1):
+        cv2.fillPoly(owners, [np.rint(polygon / _GRAIN).astype(np.int32) for polygon in of_bone], number)
+    covered = np.asarray(cv2.integral((owners > 0).astype(np.uint8)), np.int32)
+    nearest = _nearest(owners)
     placed: list[Name] = []
-    for label, of_bone in (named for hand in hands for named in hand.items()):
+    for number, (label, of_bone) in enumerate(bones, 1):
         text_width, text_height = cv2.getTextSize(label, _FONT, scale, line)[0]
         size = np.array([text_width + 4 * line, text_height + 6 * line])
         centre = _centre(of_bone)
         corners = _corners(centre, size, np.array([width, height]))
         costs = _costs(corners, size, centre, covered, [name.box for name in placed])
+        across, down = ((corners + size / 2) // _GRAIN).astype(int).T
+        costs += _STRANGER * (nearest[down, across] != number)
         left, top = corners[costs.argmin()].astype(int).tolist()
         placed.append(Name(label, centre, (left, top, left + int(size[0]), top + int(size[1]))))
     return placed
+
+
+def _nearest(owners: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """(h, w) number of the bone that is nearest to each pixel, where `owners` (h, w) has those of bones, else 0."""
+    free = (owners == 0).astype(np.uint8)
+    _, places = cv2.distanceTransformWithLabels(free, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+    table = np.zeros(int(places.max()) + 1, np.int32)
+    table[places[free == 0]] = owners[free == 0]
+    return np.asarray(table[places], np.int32)
 
 
 def _letters(shape: tuple[int, ...]) -> tuple[float, int]:
