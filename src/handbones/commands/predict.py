@@ -84,11 +84,17 @@ def predict(
         write_text(out / "coco.json", coco.to_json())
     for line in notes:
         print(line)
-    strangers = {path.stem for path in (out / "labels").glob("*.json")} - {case.stem for case in every}
+    if shard.rank == 0:  # of several processes one speaks for all
+        beside = [_MORE[kind] for kind in _MORE if kind in more]
+        _say_written(out, every, ["submission.csv", "labels", *["overlays"] * overlays, *beside])
+
+
+def _say_written(out: Path, cases: Sequence[Case], written: Sequence[str]) -> None:
+    """Print what is there now, and what of it is of earlier runs."""
+    strangers = {path.stem for path in (out / "labels").glob("*.json")} - {case.stem for case in cases}
     if strangers:
         earlier = f"{counted(len(strangers), 'file')} of earlier runs"
         print(f"{out / 'labels'}: has {earlier}, too; {out / 'submission.csv'} is of this one alone")
-    written = ["submission.csv", "labels", *["overlays"] * overlays, *(_MORE[kind] for kind in _MORE if kind in more)]
     print(f"{counted(len(cases), 'picture')}: {', '.join(str(out / name) for name in written)}")
 
 
