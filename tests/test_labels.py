@@ -61,7 +61,8 @@ def test_labels_from_nowhere_get_the_competition_s_fields(tmp_path: Path) -> Non
 def test_masks_unite_polygons_and_keep_overlap() -> None:
     other = [[4.0, 4.0], [9.0, 4.0], [9.0, 9.0]]
     labels = Labels({"Triquetrum": [np.array(SQUARE, float), np.array(other)], "Pisiform": [np.array(SQUARE, float)]})
-    masks = unpack(labels.masks(12, 12))
+    masks = labels.masks(12, 12)
+    np.testing.assert_array_equal(masks, unpack(labels.packed(12, 12)))
     triquetrum, pisiform = masks[BONES.index("Triquetrum")], masks[BONES.index("Pisiform")]
     assert triquetrum[1:7, 1:7].all()
     assert triquetrum[8, 9]
@@ -69,9 +70,9 @@ def test_masks_unite_polygons_and_keep_overlap() -> None:
 
 
 def test_masks_to_labels_and_back_dense_and_packed() -> None:
-    packed = random_labels(5, 160, 120).masks(160, 120)
+    packed = random_labels(5, 160, 120).packed(160, 120)
     for masks in (packed, unpack(packed)):
-        np.testing.assert_array_equal(masks_to_labels(masks).masks(160, 120), packed)
+        np.testing.assert_array_equal(masks_to_labels(masks).packed(160, 120), packed)
     np.testing.assert_array_equal(pack(unpack(packed)), packed)
     with pytest.raises(UserError, match=r"not \(3, 8, 8\)"):
         masks_to_labels(np.zeros((3, 8, 8)))

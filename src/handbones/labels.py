@@ -67,12 +67,16 @@ class Labels:
         moved = {label: [function(polygon) for polygon in of_bone] for label, of_bone in self.polygons.items()}
         return Labels(moved, self.document)
 
-    def masks(self, height: int, width: int) -> Packed:
-        """Packed masks (height, width) as the competition draws them: the union of `cv2.fillPoly` of rounded points.
+    def packed(self, height: int, width: int) -> Packed:
+        """(height, width) uint32, bit i for bone i, as the competition draws: `cv2.fillPoly` of rounded points, united.
 
         For the radiograph's own size; at another size use `rasterise` of polygons that went through `grow`.
         """
         return fill(self.by_bone(), height, width)
+
+    def masks(self, height: int, width: int) -> npt.NDArray[np.uint8]:
+        """(29, height, width) uint8, 0 or 1: `packed` with a plane for each bone."""
+        return unpack(self.packed(height, width))
 
 
 def load_labels(path: str | os.PathLike[str], size: Size | None = None) -> Labels:
@@ -213,7 +217,7 @@ def rescale(labels: Labels, from_size: Size, to_size: Size) -> Labels:
 def masks_to_labels(masks: npt.NDArray[np.generic], tolerance: float = 0.0) -> Labels:
     """Outlines of masks, (29, height, width) or packed (height, width) uint32, as labels.
 
-    Drawing them with `Labels.masks` gives the masks again, holes filled; a `tolerance` in pixels saves points.
+    `Labels.packed` of them is the masks again, holes filled; a `tolerance` in pixels saves points.
     """
     dense = unpack(np.asarray(masks, np.uint32)) if masks.ndim == 2 else masks
     if dense.ndim != 3 or len(dense) != len(BONES):

@@ -15,7 +15,7 @@ from shapes import random_labels
 @pytest.fixture(scope="module")
 def segmentation() -> Segmentation:
     """All bones but the pisiform, from logits of +-4 at a quarter of 240 x 200."""
-    masks = unpack(rescale(random_labels(2, 240, 200), (240, 200), (60, 50)).masks(60, 50))
+    masks = rescale(random_labels(2, 240, 200), (240, 200), (60, 50)).masks(60, 50)
     logits = masks.astype(np.float32) * 8 - 4
     logits[BONES.index("Pisiform")] = -4
     return Segmentation.from_logits(logits, 240, 200)
@@ -39,7 +39,7 @@ def test_all_forms_agree(segmentation: Segmentation) -> None:
 
 
 def test_labels_are_in_pixels_of_the_picture_and_true_to_the_masks(segmentation: Segmentation) -> None:
-    drawn = unpack(segmentation.labels().masks(240, 200))
+    drawn = segmentation.labels().masks(240, 200)
     assert dice(drawn[None], segmentation.masks()[None]).min() > 0.98
 
 

@@ -47,7 +47,7 @@ LOOP_INSIDE = np.concatenate([box(100, 100, 200, 200), box(110, 110, 150, 160) +
 def test_outlines_that_meet_themselves_have_the_area_of_their_mask(polygon: np.ndarray) -> None:
     for polygons in ([polygon], [polygon, box(120, 150, 260, 300)]):
         labels = Labels({"Lunate": polygons})
-        rows, columns = np.nonzero(labels.masks(400, 400))
+        rows, columns = np.nonzero(labels.packed(400, 400))
         assert measure(labels, 400, 400).bones[0].area == len(rows)
         np.testing.assert_allclose(shapes_of(labels).centre[INDEX["Lunate"]], (columns.mean(), rows.mean()))
 

@@ -127,8 +127,8 @@ def _dice(labels: Labels | None, prediction: Segmentation | Labels | None, shape
     """Dice of each bone where there are both."""
     if labels is None or prediction is None:
         return {}
-    answer = prediction.packed() if isinstance(prediction, Segmentation) else prediction.masks(*shape)
-    scores = dice_from_counts(*packed_counts(answer, labels.masks(*shape)))
+    answer = prediction.packed() if isinstance(prediction, Segmentation) else prediction.packed(*shape)
+    scores = dice_from_counts(*packed_counts(answer, labels.packed(*shape)))
     return dict(zip(BONES, scores.tolist(), strict=True))
 
 
