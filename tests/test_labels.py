@@ -88,7 +88,7 @@ def test_rescale_maps_pixel_borders_onto_pixel_borders() -> None:
 
 
 def test_labels_are_sorted_and_hold_arrays() -> None:
-    labels = Labels({"Ulna": [SQUARE], "Radius": [], "finger-1": (np.array(SQUARE, np.int32), SQUARE)})  # type: ignore
+    labels = Labels({"Ulna": [SQUARE], "Radius": [], "finger-1": (np.array(SQUARE, np.int32), SQUARE)})
     assert labels.bones == ["finger-1", "Ulna"]
     assert {polygon.dtype for polygons in labels.polygons.values() for polygon in polygons} == {np.dtype(np.float64)}
     assert labels.map(lambda points: points + 1).bones == labels.bones

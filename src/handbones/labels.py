@@ -46,7 +46,7 @@ _MOST_OUTSIDE = 3
 """Outlines of a file that are told of one by one where they reach outside the picture."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Labels:
     """The polygons of one radiograph, by bone label in the official order; several of one bone are its union.
 
@@ -56,7 +56,7 @@ class Labels:
 
     polygons: dict[str, list[Points]]
     """float64 arrays; a bone without polygons is not in it."""
-    document: dict[str, Any] = field(default_factory=dict, repr=False)
+    document: dict[str, Any] = field(default_factory=dict)
     """The label file that they came from, for its other fields; empty if from none."""
 
     def __post_init__(self) -> None:
@@ -67,6 +67,9 @@ class Labels:
         except (TypeError, AttributeError):
             raise UserError("Labels needs a dict of lists of polygons, by bone label") from None
         object.__setattr__(self, "polygons", {label: given[label] for label in BONES if given.get(label)})
+
+    def __repr__(self) -> str:
+        return f"Labels({len(self.polygons)} of {len(BONES)} bones)"
 
     @property
     def bones(self) -> list[str]:

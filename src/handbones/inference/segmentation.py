@@ -18,7 +18,7 @@ _TOLERANCE = 0.3
 NO_HAND = "no hand was found"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BoneSegment:
     """One bone of a segmentation."""
 
@@ -29,6 +29,9 @@ class BoneSegment:
     """(h, w) bool, the part of the picture that begins at (top, left); the bone is nowhere else."""
     confidence: float
     """Mean probability of the model's pixels that belong to the bone, 0 to 1."""
+
+    def __repr__(self) -> str:
+        return f"BoneSegment({self.bone.label}, {self.area} pixels, confidence {self.confidence:.3g})"
 
     @cached_property
     def area(self) -> int:
@@ -41,7 +44,7 @@ class BoneSegment:
         return [polygon + np.array([self.left, self.top]) for polygon in outlines(self.mask, _TOLERANCE)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """The bones found in a picture of `height` x `width` pixels, by label in the official order."""
 
@@ -52,6 +55,11 @@ class Segmentation:
     """Why no bone was found, where that is known."""
     parts: tuple["Segmentation", ...] = ()
     """Of several hands, what was found of each."""
+
+    def __repr__(self) -> str:
+        more = [f"{len(self.parts)} hands"] * bool(self.parts) + [self.reason] * bool(self.reason)
+        found = f"{self.height} x {self.width}", f"{len(self.bones)} of {len(BONES)} bones"
+        return f"Segmentation({', '.join([*found, *more])})"
 
     @classmethod
     def from_logits(
