@@ -68,6 +68,7 @@ def test_show_draws_labels_and_prediction(tmp_path: Path) -> None:
     figure.savefig(tmp_path / "a.pdf")
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
     bare = show(picture, labels, way="outlines", legend=False)
+    assert bare._repr_png_().startswith(b"\x89PNG")  # for a notebook, with or without pyplot
     assert len(bare.axes) == 1 and len(bare.axes[0].patches) == 29
     with pytest.raises(UsageError, match="--way dots: must be one of outlines, fills, both"):
         show(picture, labels, way="dots")

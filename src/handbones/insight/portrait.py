@@ -43,8 +43,8 @@ def show(
     """A figure of a picture (a file, an array, a `Radiograph`) with the bones of labels, of a prediction, or both.
 
     Where both are given, labels are drawn through and the prediction dashed, and the legend has their Dice. `way` is
-    `outlines`, `fills` or `both`. Save it with `figure.savefig(path, dpi=300)`, as PNG, PDF or SVG. Raises `UserError`
-    if the picture cannot be read, `UsageError` for an unknown way.
+    `outlines`, `fills` or `both`. A notebook displays it; save it with `figure.savefig(path, dpi=300)`, as PNG, PDF or
+    SVG. Raises `UserError` if the picture cannot be read, `UsageError` for an unknown way.
     """
     if way not in get_args(Way):
         raise UsageError(f"--way {way}: must be one of {', '.join(get_args(Way))}")
