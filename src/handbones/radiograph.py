@@ -30,6 +30,7 @@ _SIDES, _PHOTOMETRIC, _SHORT = (256, 257), 262, 3
 _MOST_PAGES = 1000
 _TAIL_BYTES = 1024
 """Within which the end mark nearly always is; some programs write a few bytes after it, phones whole films."""
+_DEPTHS = np.uint8, np.uint16
 _DEEP = 2**16
 _FEW, _EDGES = 0.01, 0.2
 """At most what share of a picture is burned into it, and what share of that its blurred edges are."""
@@ -51,6 +52,18 @@ class Radiograph:
     """Millimetres per row and per column, where the file tells."""
     path: Path | None = None
 
+    def __post_init__(self) -> None:
+        """Raises `UserError` for other shapes and types."""
+        if not isinstance(self.pixels, np.ndarray):
+            raise UserError(f"a picture must be an array, not {type(self.pixels).__name__}")
+        if self.pixels.dtype not in _DEPTHS:
+            raise UserError(f"a picture must be uint8 or uint16, not {self.pixels.dtype}: convert it first")
+        if self.pixels.ndim != 2 or not self.pixels.size:
+            raise UserError(
+                f"a picture must have the shape (height, width), not {self.pixels.shape}: "
+                "Radiograph.from_array takes (height, width, 3), too"
+            )
+
     def __repr__(self) -> str:
         spacing = [f"{self.spacing[0]:g} x {self.spacing[1]:g} mm"] if self.spacing else []
         path = [str(self.path)] if self.path else []
@@ -67,12 +80,9 @@ class Radiograph:
     @classmethod
     def from_array(cls, pixels: npt.NDArray[Any], spacing: tuple[float, float] | None = None) -> "Radiograph":
         """From an array (height, width) or (height, width, 3 or 4) in RGB(A), uint8 or uint16, else `UserError`."""
-        if pixels.dtype not in (np.uint8, np.uint16):
-            raise UserError(f"a picture must be uint8 or uint16, not {pixels.dtype}: convert it first")
-        if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+        in_colour = isinstance(pixels, np.ndarray) and pixels.ndim == 3 and pixels.shape[2] in (3, 4)
+        if in_colour and pixels.size and pixels.dtype in _DEPTHS:
             pixels = cv2.cvtColor(pixels[..., :3], cv2.COLOR_RGB2GRAY)
-        if pixels.ndim != 2 or not pixels.size:
-            raise UserError(f"a picture must have the shape (height, width) or (height, width, 3), not {pixels.shape}")
         return cls(pixels, spacing)
 
     def to_uint8(self) -> npt.NDArray[np.uint8]:

@@ -9,6 +9,7 @@ import pytest
 from handbones.anatomy import INDEX
 from handbones.collection import open_collection
 from handbones.errors import UsageError
+from handbones.inference.segmentation import Segmentation
 from handbones.insight import survey as surveys
 from handbones.insight.measure import Tables, measure
 from handbones.insight.shapes import are_of_several_hands, largest_loop, shapes_of
@@ -106,6 +107,14 @@ def test_ratios_and_carpal_height() -> None:
     assert measures.ratios["carpal_height_to_metacarpal_3"] == pytest.approx(0.5, rel=0.02)
     assert math.isnan(measures.ratios["metacarpal_2_to_metacarpal_3"])
     assert math.isnan(measure(Labels({"Radius": bones["Radius"]}), 300, 100).carpal_height)
+
+
+def test_what_was_found_is_measured_as_labels_are() -> None:
+    logits = 20.0 * Labels({"finger-7": [box(10, 20, 29, 79)]}).masks(100, 100) - 10
+    (bone,) = measure(Segmentation.from_logits(logits, 100, 100), 100, 100).bones
+    assert bone.label == "finger-7" and bone.length == pytest.approx(60, abs=0.1)
+    with pytest.raises(UsageError, match="must be Labels or a Segmentation, not dict"):
+        measure({}, 100, 100)
 
 
 def test_orientation_has_a_sign() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES, Bone
+from handbones.errors import UsageError
 from handbones.inference.masks import Logits, Mask, Plane, Thresholds, crop_masks, logit_cut, thresholds_of
 from handbones.inference.view import Window
 from handbones.labels import Labels
@@ -127,6 +128,17 @@ class Segmentation:
     def labels(self) -> Labels:
         """The outlines as labels, in pixels of the picture; holes are filled."""
         return Labels({label: segment.outlines for label, segment in self.bones.items()})
+
+
+def labels_of(bones: Labels | Segmentation) -> Labels:
+    """The labels of a segmentation, or labels as they are. Raises `UsageError` for anything else."""
+    if isinstance(bones, Segmentation):
+        return bones.labels()
+    if not isinstance(bones, Labels):
+        raise UsageError(
+            f"bones must be Labels or a Segmentation, not {type(bones).__name__}: load_labels reads a file"
+        )
+    return bones
 
 
 def _unite(pieces: list[BoneSegment]) -> BoneSegment:
