@@ -71,7 +71,7 @@ def radiographs(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     for case in open_collection(folder).labelled:
         radiograph, labels = case.load()
         assert labels is not None
-        pairs.append((radiograph.to_uint8(), unpack(labels.masks(radiograph.height, radiograph.width))))
+        pairs.append((radiograph.to_uint8(), labels.masks(radiograph.height, radiograph.width)))
     return pairs
 
 

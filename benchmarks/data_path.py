@@ -120,7 +120,7 @@ def validation(cases: list[Case], rounds: int, clock: str) -> list[Row]:
 
 def _logits(cases: list[Case]) -> tuple[torch.Tensor, list[np.ndarray], torch.Tensor]:
     """Logits (N, 29, 512, 512) that nearly find the bones; the truth packed; the truth as float planes."""
-    packed = [load_labels(str(case.labels)).masks(2048, 2048) for case in cases]
+    packed = [load_labels(str(case.labels)).packed(2048, 2048) for case in cases]
     dense = torch.from_numpy(np.stack([unpack(words) for words in packed])).float()
     blurred = [cv2.resize(plane.numpy(), (512, 512), interpolation=cv2.INTER_AREA) for plane in dense.flatten(0, 1)]
     noise = np.random.default_rng(0).normal(0, 0.5, (len(blurred), 512, 512)).astype(np.float32)

@@ -24,7 +24,6 @@ from handbones import Segmenter, load_bundle, load_recipe, logits_to_rle, rle_de
 from handbones.anatomy import BONES
 from handbones.inference.submission import SubmissionWriter
 from handbones.inference.votes import vote, weights_of
-from handbones.labels import unpack
 from handbones.learning.export import load_network
 from handbones.learning.networks import build_network
 from handbones.phantom.drawing import make
@@ -35,7 +34,7 @@ SIZE, FULL = 512, 2048
 
 def phantom_masks(seed: int) -> np.ndarray:
     """(29, 2048, 2048) uint8."""
-    return unpack(make(seed, "realistic", FULL)[1].masks(FULL, FULL))
+    return make(seed, "realistic", FULL)[1].masks(FULL, FULL)
 
 
 def logits_of(masks: np.ndarray) -> np.ndarray:

@@ -16,7 +16,6 @@ import numpy as np
 
 from handbones import Segmenter, dice, open_collection
 from handbones.anatomy import ANATOMY, BONES, GROUPS
-from handbones.labels import unpack
 
 Picture = np.ndarray
 Masks = np.ndarray
@@ -61,7 +60,7 @@ def main() -> None:
     for case in open_collection(options.folder).labelled:
         radiograph, labels = case.load()
         assert labels is not None
-        truth = unpack(labels.masks(radiograph.height, radiograph.width))
+        truth = labels.masks(radiograph.height, radiograph.width)
         picture = radiograph.to_uint8()
         rows = {}
         for name, vary in VARIANTS.items() if options.variants else [next(iter(VARIANTS.items()))]:

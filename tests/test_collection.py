@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from handbones.collection import Collection, open_collection, side_of
-from handbones.errors import UserError
+from handbones.errors import UsageError, UserError
 from handbones.exclusion import exclude
 from handbones.labels import save_labels
 from handbones.layout import MADE_WITH
@@ -358,6 +358,8 @@ def test_one_part_alone_is_looked_at_if_it_is_there(competition: Path) -> None:
     assert not collection.cases and [case.name for case in collection.left_out] == ["image9_L.png"]
     shutil.rmtree(competition / "test")
     assert len(open_collection(competition, strict=False, part="test").cases) == 5
+    with pytest.raises(UsageError, match="part 'valid': must be one of train, test"):
+        open_collection(competition, part="valid")
 
 
 def test_an_empty_folder_of_labels_is_as_none(competition: Path) -> None:

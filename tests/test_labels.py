@@ -61,7 +61,8 @@ def test_labels_from_nowhere_get_the_competition_s_fields(tmp_path: Path) -> Non
 def test_masks_unite_polygons_and_keep_overlap() -> None:
     other = [[4.0, 4.0], [9.0, 4.0], [9.0, 9.0]]
     labels = Labels({"Triquetrum": [np.array(SQUARE, float), np.array(other)], "Pisiform": [np.array(SQUARE, float)]})
-    masks = unpack(labels.masks(12, 12))
+    masks = labels.masks(12, 12)
+    np.testing.assert_array_equal(masks, unpack(labels.packed(12, 12)))
     triquetrum, pisiform = masks[BONES.index("Triquetrum")], masks[BONES.index("Pisiform")]
     assert triquetrum[1:7, 1:7].all()
     assert triquetrum[8, 9]
@@ -69,18 +70,46 @@ def test_masks_unite_polygons_and_keep_overlap() -> None:
 
 
 def test_masks_to_labels_and_back_dense_and_packed() -> None:
-    packed = random_labels(5, 160, 120).masks(160, 120)
+    packed = random_labels(5, 160, 120).packed(160, 120)
     for masks in (packed, unpack(packed)):
-        np.testing.assert_array_equal(masks_to_labels(masks).masks(160, 120), packed)
+        np.testing.assert_array_equal(masks_to_labels(masks).packed(160, 120), packed)
     np.testing.assert_array_equal(pack(unpack(packed)), packed)
     with pytest.raises(UserError, match=r"not \(3, 8, 8\)"):
         masks_to_labels(np.zeros((3, 8, 8)))
+    np.testing.assert_array_equal(masks_to_labels(packed.view(np.int32)).packed(160, 120), packed)
+    with pytest.raises(UserError, match="packed masks must be uint32 or int32, not float64"):
+        masks_to_labels(np.zeros((8, 8)))
 
 
 def test_rescale_maps_pixel_borders_onto_pixel_borders() -> None:
     corners = np.array([[-0.5, -0.5], [63.5, -0.5], [63.5, 31.5]])
     scaled = rescale(Labels({"Ulna": [corners]}), (32, 64), (48, 16)).polygons["Ulna"][0]
     np.testing.assert_allclose(scaled, [[-0.5, -0.5], [15.5, -0.5], [15.5, 47.5]])
+
+
+def test_labels_are_sorted_and_hold_arrays() -> None:
+    labels = Labels({"Ulna": [SQUARE], "Radius": [], "finger-1": (np.array(SQUARE, np.int32), SQUARE)})
+    assert labels.bones == ["finger-1", "Ulna"]
+    assert {polygon.dtype for polygons in labels.polygons.values() for polygon in polygons} == {np.dtype(np.float64)}
+    assert labels.map(lambda points: points + 1).bones == labels.bones
+
+
+@pytest.mark.parametrize(
+    ("polygons", "message"),
+    [
+        ({"lunate": [SQUARE]}, "unknown label 'lunate': is Lunate meant"),
+        ({"Lunate": [SQUARE[:2]]}, "Lunate: a polygon needs at least 3 points, this one has 2"),
+        ({"Lunate": [np.full((4, 2), np.nan)]}, r"Lunate: points must be a list of \[x, y\] numbers"),
+        ({"Lunate": SQUARE}, "Lunate: a polygon needs at least 3 points"),
+        ({"Lunate": np.array(SQUARE)}, "Lunate: a polygon needs at least 3 points"),
+        ({"Lunate": None}, "a dict of lists of polygons, by bone"),
+        ([SQUARE], "a dict of lists of polygons, by bone"),
+    ],
+)
+def test_labels_of_what_is_none_are_refused_in_one_line(polygons: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        Labels(polygons)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

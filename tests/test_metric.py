@@ -56,6 +56,9 @@ def test_takes_torch_tensors_and_agrees_with_torchmetrics() -> None:
     theirs = segmentation.dice_score(pred, truth, num_classes=29, average="none", input_format="one-hot")
     np.testing.assert_allclose(dice(pred, truth), theirs.numpy(), atol=1e-6)
     np.testing.assert_array_equal(dice(pred.float(), truth.bool()), dice(pred.numpy(), truth.numpy()))
+    np.testing.assert_array_equal(dice(pred.int(), truth.int()), dice(pred, truth))
+    with pytest.raises(UserError, match=r"\(2, 32, 32\) of 32 bits look packed"):
+        dice(pred[:, 0].int(), truth[:, 0].int())
 
 
 def test_shapes_that_differ_are_refused() -> None:
@@ -63,3 +66,13 @@ def test_shapes_that_differ_are_refused() -> None:
         dice(np.zeros((1, 29, 4, 4)), np.zeros((1, 29, 5, 4)))
     with pytest.raises(UserError, match="packed masks of one size"):
         packed_counts(np.zeros((4, 4), np.uint32), np.zeros((5, 4), np.uint32))
+
+
+def test_packed_masks_are_refused() -> None:
+    words = np.ones((4, 5), np.uint32)
+    for packed in (words, words.view(np.int32), words[None]):
+        with pytest.raises(UserError, match=r"look packed: handbones\.labels\.unpack them first"):
+            dice(packed, packed)
+    with pytest.raises(UserError, match=r"\(4, 5\) of 32 bits"):
+        dice(np.ones((29, 4, 5), np.uint8), words)
+    assert dice(np.ones((29, 4, 5), np.int32), np.ones((29, 4, 5), np.int32)).shape == (29,)

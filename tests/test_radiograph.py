@@ -204,6 +204,17 @@ def test_from_array_takes_gray_and_colour() -> None:
         Radiograph.from_array(GRAY / 255)
     with pytest.raises(UserError, match=r"not \(2, 40, 56\)"):
         Radiograph.from_array(np.stack([GRAY, GRAY]))
+    with pytest.raises(UserError, match="must be an array, not list"):
+        Radiograph.from_array(GRAY.tolist())
+
+
+def test_a_radiograph_is_gray_and_whole_numbers() -> None:
+    with pytest.raises(UserError, match="uint8 or uint16, not float64"):
+        Radiograph(GRAY / 255)
+    with pytest.raises(UserError, match=r"not \(40, 56, 3\): Radiograph.from_array takes"):
+        Radiograph(np.dstack([GRAY] * 3))
+    with pytest.raises(UserError, match="must be an array, not list"):
+        Radiograph(GRAY.tolist())
 
 
 def break_png(good: bytes) -> dict[str, bytes]:

@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import binary_fill_holes
 
 from handbones.anatomy import BONES
 from handbones.errors import UserError
-from handbones.raster import Points, fill, grow, outlines, pack, rasterise, unpack
+from handbones.raster import Points, fill, grow, outlines, pack, rasterise, signed_area, unpack
 from shapes import random_labels, star
 
 seeds = st.integers(0, 10_000)
@@ -81,6 +81,15 @@ def test_a_grown_polygon_is_drawn_as_opencv_draws_the_polygon(seed: int) -> None
     assert not (theirs & ~wide).any()
     exact = rasterise([[grow(polygon)]], 256, 256)
     assert abs(int(exact.sum()) - int(theirs.sum())) <= 0.005 * theirs.sum()
+
+
+@given(arrays(np.float64, (3, 2), elements=st.integers(2, 28)))
+def test_a_triangle_grows_alike_either_way_round_and_keeps_its_tips(triangle: Points) -> None:
+    assume(signed_area(triangle) != 0)
+    for by in (0.5, 0.501):  # borders to the right and below are outside, so by half a pixel tips may be on them
+        one, other = (rasterise([[grow(points, by)]], 32, 32) for points in (triangle, triangle[::-1]))
+        np.testing.assert_array_equal(one, other)
+    assert one[tuple(triangle.T[::-1].astype(int))].all()
 
 
 @given(seeds)

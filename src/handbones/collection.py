@@ -4,8 +4,9 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
-from handbones.errors import UserError
+from handbones.errors import UsageError, UserError
 from handbones.files import explain, is_text
 from handbones.labels import Labels, load_labels, read_labels
 from handbones.layout import Pair, Problem, Split, find_pairs, stem_of, table_of_people, unread_pictures
@@ -104,8 +105,10 @@ def open_collection(
     The quick check reads the headers of pictures and all labels; `deep` also decodes every picture. With `strict`,
     problems raise one `UserError` that lists them; otherwise cases with a problem are left out and the problems are
     in the collection. With `part`, where there are pictures of that part, they are all that is looked at. An empty or
-    missing folder always raises.
+    missing folder always raises. `UsageError` for an unknown part.
     """
+    if part is not None and part not in get_args(Split):
+        raise UsageError(f"part {part!r}: must be one of {', '.join(get_args(Split))}, or None for all")
     root = Path(root)
     try:
         pairs = sorted(

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from handbones.anatomy import BONES, INDEX
+from handbones.anatomy import BONES
 from handbones.errors import UserError
 from handbones.files import explain, write_text
 from handbones.raster import Packed, Points, fill, grow, outlines, pack, rasterise, unpack
@@ -45,13 +46,30 @@ _MOST_OUTSIDE = 3
 """Outlines of a file that are told of one by one where they reach outside the picture."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Labels:
-    """The polygons of one radiograph, by bone label in the official order; several of one bone are its union."""
+    """The polygons of one radiograph, by bone label in the official order; several of one bone are its union.
+
+    Made from a dict of lists of polygons in any order, each (n, 2) with columns x and y: n at least 3, finite.
+    Raises `UserError` for others, and for an unknown label.
+    """
 
     polygons: dict[str, list[Points]]
-    document: dict[str, Any] = field(default_factory=dict, repr=False)
+    """float64 arrays; a bone without polygons is not in it."""
+    document: dict[str, Any] = field(default_factory=dict)
     """The label file that they came from, for its other fields; empty if from none."""
+
+    def __post_init__(self) -> None:
+        try:
+            given = {_known(label): [_points(label, of) for of in of_bone] for label, of_bone in self.polygons.items()}
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        except (TypeError, AttributeError):
+            raise UserError("Labels needs a dict of lists of polygons, by bone label") from None
+        object.__setattr__(self, "polygons", {label: given[label] for label in BONES if given.get(label)})
+
+    def __repr__(self) -> str:
+        return f"Labels({len(self.polygons)} of {len(BONES)} bones)"
 
     @property
     def bones(self) -> list[str]:
@@ -63,16 +81,22 @@ class Labels:
         return [self.polygons.get(label, []) for label in BONES]
 
     def map(self, function: Callable[[Points], Points]) -> "Labels":
-        """Labels with every polygon (n, 2) sent through `function`."""
-        moved = {label: [function(polygon) for polygon in of_bone] for label, of_bone in self.polygons.items()}
-        return Labels(moved, self.document)
+        """Labels with every polygon (n, 2) sent through `function`, which gives as good ones back."""
+        moved = copy(self)  # unchecked: a check takes longer than most moves
+        polygons = {label: [function(polygon) for polygon in of_bone] for label, of_bone in self.polygons.items()}
+        object.__setattr__(moved, "polygons", polygons)
+        return moved
 
-    def masks(self, height: int, width: int) -> Packed:
-        """Packed masks (height, width) as the competition draws them: the union of `cv2.fillPoly` of rounded points.
+    def packed(self, height: int, width: int) -> Packed:
+        """(height, width) uint32, bit i for bone i, as the competition draws: `cv2.fillPoly` of rounded points, united.
 
         For the radiograph's own size; at another size use `rasterise` of polygons that went through `grow`.
         """
         return fill(self.by_bone(), height, width)
+
+    def masks(self, height: int, width: int) -> npt.NDArray[np.uint8]:
+        """(29, height, width) uint8, 0 or 1: `packed` with a plane for each bone."""
+        return unpack(self.packed(height, width))
 
 
 def load_labels(path: str | os.PathLike[str], size: Size | None = None) -> Labels:
@@ -115,8 +139,7 @@ def read_labels(path: str | os.PathLike[str], size: Size | None = None) -> tuple
         several = f"{len(outside)} of {len(annotations)} outlines reach outside {picture}"
         outside = [f"{several}: are they of another one, or of another size?"]
     faults += outside
-    ordered = {label: polygons[label] for label in sorted(polygons, key=INDEX.__getitem__)}
-    return Labels(ordered, document), faults
+    return Labels(polygons, document), faults
 
 
 class _OutsideError(ValueError):
@@ -128,20 +151,8 @@ def _read_annotation(annotation: Any, size: Size | None) -> tuple[str, Points]:
     lacking = [name for name in ("label", "points") if not isinstance(annotation, dict) or name not in annotation]
     if lacking:
         raise ValueError(f"needs the {'fields' if len(lacking) > 1 else 'field'} {' and '.join(map(repr, lacking))}")
-    label = annotation["label"]
-    if label not in BONES:
-        near = _near(label)
-        meant = f": is {near} meant?" if near else "; the 29 labels are finger-1 to finger-19, Trapezium ... Ulna"
-        raise ValueError(f"unknown label {label!r}{meant}")
-    listed = annotation["points"]
-    if isinstance(listed, list) and len(listed) < 3:
-        raise ValueError(f"{label}: a polygon needs at least 3 points, this one has {len(listed)}")
-    try:
-        points = np.array(listed, np.float64)
-    except (ValueError, TypeError, OverflowError):
-        points = np.empty(0)
-    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise ValueError(f"{label}: points must be a list of [x, y] numbers")
+    label = _known(annotation["label"])
+    points = _points(label, annotation["points"])
     if size is not None:
         # A point on the far border (x = width) is how tools that count borders, not centres, end a cut bone.
         outside = ((points < -1) | (points > np.array(size[::-1]))).any(axis=1)
@@ -157,6 +168,28 @@ def _near(label: Any) -> str | None:
         if re.findall(r"\d+", near) == re.findall(r"\d+", str(label)):
             return near
     return None
+
+
+def _known(label: Any) -> str:
+    """The label of a bone; raises `ValueError` for another."""
+    if label not in BONES:
+        near = _near(label)
+        meant = f": is {near} meant?" if near else "; the 29 labels are finger-1 to finger-19, Trapezium ... Ulna"
+        raise ValueError(f"unknown label {label!r}{meant}")
+    return str(label)
+
+
+def _points(label: str, listed: Any) -> Points:
+    """A polygon as an array; raises `ValueError` with what is wrong."""
+    if isinstance(listed, list | np.ndarray) and len(listed) < 3:
+        raise ValueError(f"{label}: a polygon needs at least 3 points, this one has {len(listed)}")
+    try:
+        points = np.asarray(listed, np.float64)
+    except (ValueError, TypeError, OverflowError):
+        points = np.empty(0)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise ValueError(f"{label}: points must be a list of [x, y] numbers")
+    return points
 
 
 def save_labels(labels: Labels, path: str | os.PathLike[str], *, filename: str | None = None) -> None:
@@ -211,11 +244,14 @@ def rescale(labels: Labels, from_size: Size, to_size: Size) -> Labels:
 
 
 def masks_to_labels(masks: npt.NDArray[np.generic], tolerance: float = 0.0) -> Labels:
-    """Outlines of masks, (29, height, width) or packed (height, width) uint32, as labels.
+    """Outlines of masks, (29, height, width) non-zero inside or packed (height, width) uint32 or int32, as labels.
 
-    Drawing them with `Labels.masks` gives the masks again, holes filled; a `tolerance` in pixels saves points.
+    `Labels.packed` of them is the masks again, holes filled; a `tolerance` in pixels saves points. Raises `UserError`
+    for other shapes and types.
     """
-    dense = unpack(np.asarray(masks, np.uint32)) if masks.ndim == 2 else masks
+    if masks.ndim == 2 and masks.dtype not in (np.uint32, np.int32):
+        raise UserError(f"packed masks must be uint32 or int32, not {masks.dtype}: give (29, height, width)")
+    dense = unpack(masks.view(np.uint32)) if masks.ndim == 2 else masks
     if dense.ndim != 3 or len(dense) != len(BONES):
         raise UserError(f"masks must have the shape ({len(BONES)}, height, width), not {masks.shape}")
     found = {label: outlines(mask, tolerance) for label, mask in zip(BONES, dense, strict=True)}

@@ -18,7 +18,8 @@ def dice(pred: Any, truth: Any) -> npt.NDArray[np.float64]:
     """Dice of masks of shape (N, 29, height, width); returns (N, 29) float64.
 
     Any dtype, non-zero inside; numpy arrays or torch tensors on any device. Any other axes before height and width
-    work alike. Raises `UserError` if the shapes differ.
+    work alike, but 32-bit integers without an axis of 29 are taken for packed masks. Raises `UserError` for those, and
+    if the shapes differ.
     """
     pred, truth = _as_array(pred), _as_array(truth)
     if pred.shape != truth.shape or pred.ndim < 2:
@@ -55,6 +56,13 @@ def _bit_counts(packed: npt.NDArray[np.uint32]) -> Counts:
 
 
 def _as_array(masks: Any) -> npt.NDArray[Any]:
+    """Refuses packed masks, whose Dice would be that of all bones at once."""
+    shape = getattr(masks, "shape", ())
+    if str(getattr(masks, "dtype", "")).endswith("int32") and shape[-3:-2] != (len(BONES),):
+        raise UserError(
+            f"Dice needs masks (N, 29, H, W), and {tuple(shape)} of 32 bits look packed: handbones.labels.unpack them "
+            "first, or give uint8"
+        )
     if hasattr(masks, "detach"):  # a torch tensor, told without importing torch
         masks = (masks.detach() != 0).cpu().numpy()
     return np.asarray(masks)

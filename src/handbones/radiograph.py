@@ -1,9 +1,7 @@
 """Pixels in: PNG, JPEG, TIFF, BMP, WebP and DICOM become one gray picture each, decoded once."""
 
-import math
 import os
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from handbones.dicom import dicom_size, load_dicom
 from handbones.errors import UserError
 from handbones.files import explain
 from handbones.png import decode_equal_channels
@@ -29,14 +28,9 @@ _CUT_SHORT = "the picture is cut short: copy it again"
 _SIDES, _PHOTOMETRIC, _SHORT = (256, 257), 262, 3
 """Tags of a TIFF: its sides, and which end of its values is white (0: the low one); the type of two bytes."""
 _MOST_PAGES = 1000
-_SYNTAXES: dict[tuple[bool | None, bool | None], str] = {
-    (True, True): "1.2.840.10008.1.2",
-    (False, True): "1.2.840.10008.1.2.1",
-    (False, False): "1.2.840.10008.1.2.2",
-}
-"""The transfer syntax of uncompressed DICOM, by whether it is implicit and little endian."""
 _TAIL_BYTES = 1024
 """Within which the end mark nearly always is; some programs write a few bytes after it, phones whole films."""
+_DEPTHS = np.uint8, np.uint16
 _DEEP = 2**16
 _FEW, _EDGES = 0.01, 0.2
 """At most what share of a picture is burned into it, and what share of that its blurred edges are."""
@@ -48,7 +42,7 @@ _LARGE_BYTES = 2**18
 """From here on a quicker way to decode PNGs is worth the moment that it takes to load."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Radiograph:
     """One gray picture; bone is bright."""
 
@@ -57,6 +51,23 @@ class Radiograph:
     spacing: tuple[float, float] | None = None
     """Millimetres per row and per column, where the file tells."""
     path: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` for other shapes and types."""
+        if not isinstance(self.pixels, np.ndarray):
+            raise UserError(f"a picture must be an array, not {type(self.pixels).__name__}")
+        if self.pixels.dtype not in _DEPTHS:
+            raise UserError(f"a picture must be uint8 or uint16, not {self.pixels.dtype}: convert it first")
+        if self.pixels.ndim != 2 or not self.pixels.size:
+            raise UserError(
+                f"a picture must have the shape (height, width), not {self.pixels.shape}: "
+                "Radiograph.from_array takes (height, width, 3), too"
+            )
+
+    def __repr__(self) -> str:
+        spacing = [f"{self.spacing[0]:g} x {self.spacing[1]:g} mm"] if self.spacing else []
+        path = [str(self.path)] if self.path else []
+        return f"Radiograph({', '.join([f'{self.height} x {self.width} {self.pixels.dtype}', *spacing, *path])})"
 
     @property
     def height(self) -> int:
@@ -69,12 +80,9 @@ class Radiograph:
     @classmethod
     def from_array(cls, pixels: npt.NDArray[Any], spacing: tuple[float, float] | None = None) -> "Radiograph":
         """From an array (height, width) or (height, width, 3 or 4) in RGB(A), uint8 or uint16, else `UserError`."""
-        if pixels.dtype not in (np.uint8, np.uint16):
-            raise UserError(f"a picture must be uint8 or uint16, not {pixels.dtype}: convert it first")
-        if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+        in_colour = isinstance(pixels, np.ndarray) and pixels.ndim == 3 and pixels.shape[2] in (3, 4)
+        if in_colour and pixels.size and pixels.dtype in _DEPTHS:
             pixels = cv2.cvtColor(pixels[..., :3], cv2.COLOR_RGB2GRAY)
-        if pixels.ndim != 2 or not pixels.size:
-            raise UserError(f"a picture must have the shape (height, width) or (height, width, 3), not {pixels.shape}")
         return cls(pixels, spacing)
 
     def to_uint8(self) -> npt.NDArray[np.uint8]:
@@ -123,7 +131,8 @@ def load_radiograph(path: str | os.PathLike[str], content: bytes | None = None) 
     except OSError as error:
         raise explain(error, path, "read") from error
     if _is_dicom(path, content):
-        return _load_dicom(path, content)
+        values, spacing = load_dicom(path, content)
+        return Radiograph(_unsigned(values), spacing, path)
     fault = _fault(content, content[-_TAIL_BYTES:])
     if fault == _CUT_SHORT:
         fault = _fault(content, content)
@@ -186,9 +195,7 @@ def picture_size(path: str | os.PathLike[str]) -> Size:
     if head.startswith(_PNG_HEAD):
         return int.from_bytes(head[20:24]), int.from_bytes(head[16:20])
     if _is_dicom(Path(path), head):
-        dataset = _read_dicom(Path(path))
-        _refuse_what_cannot_be_decoded(Path(path), dataset)
-        return int(dataset.Rows), int(dataset.Columns)
+        return dicom_size(Path(path))
     radiograph = load_radiograph(path)
     return radiograph.height, radiograph.width
 
@@ -249,90 +256,6 @@ def _pages(content: bytes) -> list[dict[int, int]]:
 
 def _is_dicom(path: Path, head: bytes) -> bool:
     return head[128:132] == b"DICM" or (path.suffix.lower() in (".dcm", ".dicom") and bool(head))
-
-
-def _read_dicom(path: Path, content: bytes | None = None) -> Any:
-    """The dataset of a file's content, or of all but its pixels where only its path is given."""
-    from pydicom import dcmread  # noqa: PLC0415 slow to import
-    from pydicom.uid import UID  # noqa: PLC0415
-
-    try:
-        source = path if content is None else BytesIO(content)
-        dataset = dcmread(source, force=True, stop_before_pixels=content is None)
-        if "Rows" not in dataset or "Columns" not in dataset:
-            raise ValueError("it holds no picture")
-        if "TransferSyntaxUID" not in dataset.file_meta:  # pixels are not read without, and are never compressed then
-            dataset.file_meta.TransferSyntaxUID = UID(_SYNTAXES[dataset.original_encoding])
-    except Exception as error:  # pydicom raises many kinds for broken files
-        raise UserError(f"{path}: cannot be read as DICOM: {error}") from error
-    return dataset
-
-
-def _refuse_what_cannot_be_decoded(path: Path, dataset: Any) -> None:
-    """Raise `UserError` for several frames, and for a compression that no installed decoder reads."""
-    from pydicom.pixels.decoders.base import get_decoder  # noqa: PLC0415 slow to import
-
-    if int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise UserError(f"{path}: a DICOM of several frames: save the frame that you want as a file of its own")
-    syntax = dataset.file_meta.TransferSyntaxUID
-    try:
-        readable = get_decoder(syntax).is_available
-    except NotImplementedError:
-        readable = False
-    if not readable:
-        raise UserError(f"{path}: its pixels are in {syntax.name}: pip install python-gdcm, or save it uncompressed")
-
-
-def _load_dicom(path: Path, content: bytes) -> Radiograph:
-    """Gray values after the modality's rescaling from 0 up, MONOCHROME1 (bone dark) turned over; padding is dark."""
-    from pydicom.pixels.processing import apply_rescale  # noqa: PLC0415 slow to import
-
-    dataset = _read_dicom(path, content)
-    _refuse_what_cannot_be_decoded(path, dataset)
-    try:
-        values = dataset.pixel_array
-        padded = _padded(values, dataset)
-        if dataset.get("SamplesPerPixel", 1) == 1:
-            values = apply_rescale(values, dataset)
-    except Exception as error:  # broken pixel data, or a compression that no installed plugin reads
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path}: cannot decode the DICOM pixels: {reason}; copy it again, or save it uncompressed"
-        ) from error
-    if values.ndim == 3 and values.shape[2] == 3:
-        values = cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)
-    if values.ndim != 2:
-        raise UserError(f"{path}: a DICOM of {values.ndim} dimensions: save it as a gray picture")
-    dark_bones = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
-    if padded.shape == values.shape and padded.any() and not padded.all():
-        seen = values[~padded]
-        values = np.where(padded, seen.max() if dark_bones else seen.min(), values)
-    if values.dtype.kind == "i":
-        values = values.astype(np.int64)  # int16 holds no difference of 40,000
-    # Where a detector begins to count says nothing; from there on all gray would be lost in the little that differs.
-    values = values.max() - values if dark_bones else values - values.min()
-    return Radiograph(_unsigned(values), _spacing(dataset), path)
-
-
-def _padded(stored: npt.NDArray[Any], dataset: Any) -> npt.NDArray[np.bool_]:
-    """Pixels that the file says are none, outside the detector; their value may be far from those of all others."""
-    ends = [dataset.get(name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    known = [end for end in ends if isinstance(end, int)]
-    if not known:
-        return np.zeros(stored.shape, np.bool_)
-    return (stored >= min(known)) & (stored <= max(known))
-
-
-def _spacing(dataset: Any) -> tuple[float, float] | None:
-    """Millimetres per row and per column; None where the file has no two sound numbers for them."""
-    for name in ("PixelSpacing", "ImagerPixelSpacing"):
-        try:
-            row, column = (float(value) for value in dataset.get(name) or ())
-        except (TypeError, ValueError):
-            continue
-        if 0 < row < math.inf and 0 < column < math.inf:
-            return row, column
-    return None
 
 
 def _unsigned(values: npt.NDArray[Any]) -> Pixels:

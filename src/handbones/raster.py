@@ -160,7 +160,8 @@ def grow(polygon: Points, by: float = 0.5) -> Points:
     previous, before = _previous(corner), _previous(after)
     bend = outward * (before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0])
     step = (corner - previous) % 4
-    step = np.where(step == 3, -1, np.where((step == 2) & (bend < 0), -2, step))
+    # Half a turn of the diamond goes on as the outline goes round, at a concave corner the other way.
+    step = np.where(step == 3, -1, np.where((step == 2) & ((bend < 0) != (outward < 0)), -2, step))
     # A vertex becomes one point for each corner passed between its two edges.
     count = 1 + np.abs(step)
     vertex = np.repeat(np.arange(len(polygon)), count)

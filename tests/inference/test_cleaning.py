@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from handbones.anatomy import BONES
-from handbones.commands.looking import cleaning_steps, open_segmenter
+from handbones.commands.looking import open_segmenter
 from handbones.errors import UsageError
 from handbones.inference.cleaning import STEPS, apart, check_steps, cleaned
 from handbones.inference.segmentation import Segmentation
@@ -101,7 +101,7 @@ def test_fingers_stays_out_of_what_it_cannot_tell(hand: np.ndarray) -> None:
 def test_fingers_is_done_where_hands_are_found_unless_asked(
     hand_policy: str, asked: str | None, done: tuple[str, ...]
 ) -> None:
-    assert Segmenter("default", hand=hand_policy, clean=cleaning_steps(asked)).clean == done
+    assert Segmenter("default", hand=hand_policy, clean=asked).clean == done
 
 
 def test_the_help_names_every_step() -> None:
@@ -111,7 +111,8 @@ def test_the_help_names_every_step() -> None:
 
 def test_all_steps_mend_all(hand: np.ndarray) -> None:
     steps = check_steps(["holes", "largest", "anatomy"])
-    assert steps == ("anatomy", "largest", "holes")
+    assert steps == ("anatomy", "largest", "holes") == check_steps("holes,largest, anatomy")
+    assert check_steps("none") == check_steps([]) == ()
     masks = cleaned(of_masks(spoilt(hand)), steps).masks()
     for label in ("Capitate", "Lunate", "Hamate"):
         np.testing.assert_array_equal(masks[BONES.index(label)], hand[BONES.index(label)])
@@ -119,7 +120,7 @@ def test_all_steps_mend_all(hand: np.ndarray) -> None:
 
 def test_nothing_stays_nothing_and_unknown_steps_are_told() -> None:
     empty = Segmentation(5, 5, {})
-    assert cleaned(empty, check_steps(list(STEPS))) == empty
+    assert cleaned(empty, check_steps(list(STEPS))).bones == {}
     with pytest.raises(UsageError, match="--clean polish"):
         check_steps(["polish"])
 

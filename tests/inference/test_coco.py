@@ -23,7 +23,7 @@ def test_counts_are_coco_s(mask: np.ndarray) -> None:
 
 
 def test_document_is_read_back_by_coco() -> None:
-    packed = random_labels(2, 240, 200).masks(240, 200)
+    packed = random_labels(2, 240, 200).packed(240, 200)
     planes = (packed[None] >> np.arange(29, dtype=np.uint32)[:, None, None]) & 1
     found = Segmentation.from_logits(planes.astype(np.float32) * 8 - 4, 240, 200)
     document = CocoDocument()

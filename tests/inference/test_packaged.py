@@ -35,7 +35,7 @@ def test_pixels_that_are_not_square_are_seen_square(taller: bool) -> None:
     radiograph, labels = make(seed=3, settings="clean", size=512)
     height, width = (256, 512) if taller else (512, 256)
     squeezed = cv2.resize(radiograph.to_uint8(), (width, height), interpolation=cv2.INTER_AREA)
-    truth = labels.map(lambda points: points * (width / 512, height / 512)).masks(height, width)
+    truth = labels.map(lambda points: points * (width / 512, height / 512)).packed(height, width)
     segmenter = Segmenter()
     dice = [
         np.nanmean(dice_from_counts(*packed_counts(segmenter.segment(Radiograph(squeezed, spacing)).packed(), truth)))

@@ -13,7 +13,7 @@ from handbones.collection import Case, open_collection
 from handbones.errors import UserError
 from handbones.inference.pseudo import Limits, Opinion, implausible, look
 from handbones.inference.segmentation import Segmentation
-from handbones.labels import Labels, load_labels, unpack
+from handbones.labels import Labels, load_labels
 from handbones.metadata import Metadata
 from handbones.radiograph import Radiograph
 from hands import SIZE, hand, write_hands
@@ -23,7 +23,7 @@ CASE = Case(Path("image1_R.png"), None, "ID001", "test", "right")
 
 def found(labels: Labels, gone: str = "") -> Segmentation:
     """What a network would say that is certain of these labels."""
-    logits = 20.0 * unpack(labels.masks(SIZE, SIZE)).astype(np.float32) - 10
+    logits = 20.0 * labels.masks(SIZE, SIZE).astype(np.float32) - 10
     if gone:
         logits[INDEX[gone]] = -10
     return Segmentation.from_logits(logits, SIZE, SIZE)

@@ -1,13 +1,17 @@
 """A segmentation says the same in every form: crops, run lengths, dense, packed and polygons."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from handbones.anatomy import ANATOMY, BONES
 from handbones.inference.masks import logits_to_rle
-from handbones.inference.segmentation import Segmentation
+from handbones.inference.segmentation import NO_HAND, Segmentation
 from handbones.labels import rescale, unpack
 from handbones.metric import dice
+from handbones.radiograph import Radiograph
 from handbones.rle import rle_encode
 from shapes import random_labels
 
@@ -15,7 +19,7 @@ from shapes import random_labels
 @pytest.fixture(scope="module")
 def segmentation() -> Segmentation:
     """All bones but the pisiform, from logits of +-4 at a quarter of 240 x 200."""
-    masks = unpack(rescale(random_labels(2, 240, 200), (240, 200), (60, 50)).masks(60, 50))
+    masks = rescale(random_labels(2, 240, 200), (240, 200), (60, 50)).masks(60, 50)
     logits = masks.astype(np.float32) * 8 - 4
     logits[BONES.index("Pisiform")] = -4
     return Segmentation.from_logits(logits, 240, 200)
@@ -39,7 +43,7 @@ def test_all_forms_agree(segmentation: Segmentation) -> None:
 
 
 def test_labels_are_in_pixels_of_the_picture_and_true_to_the_masks(segmentation: Segmentation) -> None:
-    drawn = unpack(segmentation.labels().masks(240, 200))
+    drawn = segmentation.labels().masks(240, 200)
     assert dice(drawn[None], segmentation.masks()[None]).min() > 0.98
 
 
@@ -63,3 +67,17 @@ def test_nothing_found() -> None:
     assert empty.rle() == [""] * 29
     assert not empty.packed().any()
     assert empty.labels().bones == []
+
+
+def test_what_holds_arrays_is_shown_in_a_line_and_compared_by_identity(segmentation: Segmentation) -> None:
+    radiograph = Radiograph(np.zeros((4, 5), np.uint8), (0.1, 0.2), Path("a.png"))
+    things = [segmentation, segmentation.bones["Lunate"], segmentation.labels(), radiograph]
+    assert [repr(thing) for thing in things] == [
+        "Segmentation(240 x 200, 28 of 29 bones)",
+        f"BoneSegment(Lunate, {segmentation.bones['Lunate'].area} pixels, confidence 0.982)",
+        "Labels(28 of 29 bones)",
+        "Radiograph(4 x 5 uint8, 0.1 x 0.2 mm, a.png)",
+    ]
+    assert repr(Segmentation(4, 5, {}, NO_HAND)) == "Segmentation(4 x 5, 0 of 29 bones, no hand was found)"
+    assert len(set(things)) == len(things)
+    assert all(thing != replace(thing) for thing in things)

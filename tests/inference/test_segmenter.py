@@ -1,8 +1,11 @@
 """From pictures of any shape to segmentations, by either backend."""
 
 import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -97,6 +100,43 @@ def test_single_onnx_file_is_a_bundle_for_both_backends(bundle: Path, pictures: 
     file = bundle / "model.onnx"
     assert Segmenter(file).segment(pictures[0]).rle() == Segmenter(bundle).segment(pictures[0]).rle()
     assert Segmenter(file, backend="torch").segment(pictures[0]).bones
+
+
+def test_a_case_is_a_picture_with_what_is_known_of_it(bundle: Path, pictures: list[np.ndarray], tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "hand.png"), pictures[1])
+    (case,) = handbones.open_collection(tmp_path).cases
+    assert Segmenter(bundle).segment(case).rle() == Segmenter(bundle).segment(pictures[1]).rle()
+
+
+@pytest.mark.parametrize("picture", [None, [[0, 1]], b"hand.png", 3])
+def test_what_is_no_picture_is_told(bundle: Path, picture: Any) -> None:
+    kind = type(picture).__name__
+    with pytest.raises(UsageError, match=f"must be a path, an array, a Radiograph or a Case, not {kind}"):
+        Segmenter(bundle).segment(picture)
+    with pytest.raises(UsageError, match=f"not {kind}"):
+        handbones.show(picture)
+
+
+def test_one_picture_is_not_several(bundle: Path, pictures: list[np.ndarray]) -> None:
+    for one in ("hand.png", Path("hand.png"), Radiograph(pictures[0])):
+        for many in (Segmenter(bundle).segment_many, Segmenter(bundle).segment_hands):
+            with pytest.raises(UsageError, match="needs several pictures"):
+                list(many(one))
+
+
+def test_other_kinds_of_arguments_are_told(bundle: Path, pictures: list[np.ndarray]) -> None:
+    calls: dict[str, Callable[[], Any]] = {
+        "the path of one bundle, not list": lambda: handbones.segment(pictures[0], [bundle]),
+        "a bundle must be a path or a Bundle, not int": lambda: Segmenter(3),
+        "must be Metadata, not dict": lambda: Segmenter(bundle).segment(pictures[0], {"age": 3}),
+        "--threshold a: must be one number": lambda: Segmenter(bundle, threshold="a"),
+        "--threshold {'Ulna': 0.5}: must be one number": lambda: Segmenter(bundle, threshold={"Ulna": 0.5}),
+        "--clean polish": lambda: Segmenter(bundle, clean="largest,polish"),
+    }
+    for message, call in calls.items():
+        with pytest.raises(UsageError, match=re.escape(message)):
+            call()
+    assert Segmenter(bundle, clean="largest").clean == ("largest",)
 
 
 def test_refusals(bundle: Path, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_label_json_of_a_segmentation(tmp_path: Path) -> None:
     write_label_json(tmp_path / "image1.json", segmentation(), "image1.png")
     labels = load_labels(tmp_path / "image1.json", (12, 10))
     assert labels.document["filename"] == "image1.png"
-    np.testing.assert_array_equal(labels.masks(12, 10), segmentation().packed())
+    np.testing.assert_array_equal(labels.packed(12, 10), segmentation().packed())
 
 
 @pytest.mark.parametrize("size", [600, 2048])
@@ -85,7 +85,7 @@ def test_overlay_outlines_bones_in_their_colours_and_leaves_the_rest(size: int, 
     picture = draw_overlay(gray, labels)
     assert picture.shape == (size, size, 3)
     assert picture.dtype == np.uint8
-    far = cv2.dilate((labels.masks(size, size) > 0).astype(np.uint8), np.ones((9, 9))) == 0
+    far = cv2.dilate((labels.packed(size, size) > 0).astype(np.uint8), np.ones((9, 9))) == 0
     assert (picture[far].min(axis=-1) == picture[far].max(axis=-1)).all()
     for bone in ANATOMY:
         x, y = labels.polygons[bone.label][0].astype(int).T

@@ -15,7 +15,6 @@ from handbones.collection import open_collection
 from handbones.errors import UserError
 from handbones.inference.segmenter import Segmenter
 from handbones.insight.evaluation import Evaluation, evaluate
-from handbones.labels import unpack
 from handbones.metric import dice
 from hands import write_hands
 
@@ -28,7 +27,7 @@ def test_scores_and_files(bundle: Path, drawn: Path, tmp_path: Path) -> None:
     for case, row in zip(collection.labelled, evaluation.dice, strict=True):
         _, labels = case.load()
         assert labels is not None
-        expected = dice(segmenter.segment(case.image).masks(), unpack(labels.masks(64, 64)))
+        expected = dice(segmenter.segment(case.image).masks(), labels.masks(64, 64))
         np.testing.assert_allclose(row, expected, atol=1e-12)
     evaluation.write(tmp_path)
     rows = list(csv.DictReader((tmp_path / "dice.csv").open()))

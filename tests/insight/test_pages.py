@@ -11,6 +11,7 @@ import pytest
 
 from handbones.cli import run
 from handbones.errors import UsageError
+from handbones.inference.segmentation import Segmentation
 from handbones.insight.eda.bones import _apart
 from handbones.insight.portrait import show
 from handbones.labels import Labels, save_labels
@@ -68,7 +69,13 @@ def test_show_draws_labels_and_prediction(tmp_path: Path) -> None:
     figure.savefig(tmp_path / "a.pdf")
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
     bare = show(picture, labels, way="outlines", legend=False)
+    assert bare._repr_png_().startswith(b"\x89PNG")  # for a notebook, with or without pyplot
     assert len(bare.axes) == 1 and len(bare.axes[0].patches) == 29
+    found = Segmentation.from_logits(20.0 * labels.masks(256, 256) - 10, 256, 256)
+    assert len(show(picture, found, way="outlines").axes[0].patches) == 29
+    assert "labels" in [text.get_text() for text in show(picture, found, other).axes[1].texts]
+    with pytest.raises(UsageError, match="must be Labels or a Segmentation, not str: load_labels reads a file"):
+        show(picture, "hand.json")
     with pytest.raises(UsageError, match="--way dots: must be one of outlines, fills, both"):
         show(picture, labels, way="dots")
 

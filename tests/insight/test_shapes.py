@@ -9,6 +9,7 @@ import pytest
 from handbones.anatomy import INDEX
 from handbones.collection import open_collection
 from handbones.errors import UsageError
+from handbones.inference.segmentation import Segmentation
 from handbones.insight import survey as surveys
 from handbones.insight.measure import Tables, measure
 from handbones.insight.shapes import are_of_several_hands, largest_loop, shapes_of
@@ -47,7 +48,7 @@ LOOP_INSIDE = np.concatenate([box(100, 100, 200, 200), box(110, 110, 150, 160) +
 def test_outlines_that_meet_themselves_have_the_area_of_their_mask(polygon: np.ndarray) -> None:
     for polygons in ([polygon], [polygon, box(120, 150, 260, 300)]):
         labels = Labels({"Lunate": polygons})
-        rows, columns = np.nonzero(labels.masks(400, 400))
+        rows, columns = np.nonzero(labels.packed(400, 400))
         assert measure(labels, 400, 400).bones[0].area == len(rows)
         np.testing.assert_allclose(shapes_of(labels).centre[INDEX["Lunate"]], (columns.mean(), rows.mean()))
 
@@ -106,6 +107,14 @@ def test_ratios_and_carpal_height() -> None:
     assert measures.ratios["carpal_height_to_metacarpal_3"] == pytest.approx(0.5, rel=0.02)
     assert math.isnan(measures.ratios["metacarpal_2_to_metacarpal_3"])
     assert math.isnan(measure(Labels({"Radius": bones["Radius"]}), 300, 100).carpal_height)
+
+
+def test_what_was_found_is_measured_as_labels_are() -> None:
+    logits = 20.0 * Labels({"finger-7": [box(10, 20, 29, 79)]}).masks(100, 100) - 10
+    (bone,) = measure(Segmentation.from_logits(logits, 100, 100), 100, 100).bones
+    assert bone.label == "finger-7" and bone.length == pytest.approx(60, abs=0.1)
+    with pytest.raises(UsageError, match="must be Labels or a Segmentation, not dict"):
+        measure({}, 100, 100)
 
 
 def test_orientation_has_a_sign() -> None:

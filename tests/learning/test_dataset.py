@@ -47,7 +47,7 @@ def test_unaugmented_sample_is_the_case_itself(plain: TrainingSet, drawn: Path) 
         radiograph, labels = case.load()
         sample = next(s for s in samples if np.array_equal(s["pictures"][0], radiograph.pixels))
         assert labels is not None
-        truth = unpack(labels.masks(64, 64))
+        truth = labels.masks(64, 64)
         ours = unpack(sample["masks"].view(np.uint32))
         assert (ours != truth).mean() < 1e-3
 
@@ -155,7 +155,7 @@ def test_a_sample_shows_what_prediction_looks_at(hand: str, largest: str, tmp_pa
         truth = np.isin(np.arange(29), np.flatnonzero(item.areas))
         shown = unpack(same["masks"].view(np.uint32)).any(axis=(1, 2))
         assert not (truth & ~shown).any() and shown[INDEX[largest]]
-    whole = unpack(cases[0].load()[1].masks(256, 256)).mean(axis=(1, 2))
+    whole = cases[0].load()[1].masks(256, 256).mean(axis=(1, 2))
     larger = unpack(samples[0]["masks"].view(np.uint32)).mean(axis=(1, 2)) / whole
     assert larger[INDEX["Capitate"]] > (4 if hand == "wrist" else 1.1)
 

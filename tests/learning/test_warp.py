@@ -51,7 +51,7 @@ def scores(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(1000, 1400), width=st.integers(1000, 1400))
 def test_masks_of_moved_outlines_are_the_moved_masks(seed: int, height: int, width: int) -> None:
     labels = random_labels(seed, height, width)
-    words = labels.masks(height, width)
+    words = labels.packed(height, width)
     warp = draw_warp(np.random.default_rng(seed), height, width, 512, WILD)
     outlines = Outlines.of([[grow(polygon) for polygon in bone] for bone in labels.by_bone()])
     ours = rasterise(warp.outlines(outlines), 512, 512)
@@ -123,7 +123,7 @@ def test_patches_show_the_bones_that_are_wanted(name: str) -> None:
         patch = draw_patch(np.random.default_rng(seed), warp, outlines, wanted)
         assert (rasterise(patch.outlines(outlines), 128, 128) & bits).any()
         picture, masks = cut_patch(
-            np.random.default_rng(seed), np.zeros((512, 512), np.uint8), labels.masks(512, 512), wanted
+            np.random.default_rng(seed), np.zeros((512, 512), np.uint8), labels.packed(512, 512), wanted
         )
         assert picture.shape == masks.shape == (128, 128)
         assert (masks & bits).any()

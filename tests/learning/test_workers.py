@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("torch")
 
+from torch.utils.data import DataLoader
+
 from handbones.learning.workers import Spawning, worker_options
 from handbones.learning.world import World
 
@@ -29,6 +31,17 @@ def test_processes_that_talk_to_others_do_not_fork_workers() -> None:
     assert isinstance(worker_options(3, World(0, 2))["multiprocessing_context"], Spawning)
     assert worker_options(0, World(0, 2))["multiprocessing_context"] is None
     assert worker_options(3, World())["multiprocessing_context"] is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_worker_that_its_training_ends_has_not_failed() -> None:
+    """Else torch complains when a script leaves with a loader in its hands."""
+    batches = iter(DataLoader(list(range(4)), **worker_options(1)))
+    next(batches)
+    (worker,) = batches._workers
+    worker.terminate()
+    worker.join()
+    assert worker.exitcode == 0
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def came_from(warp: Warp) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("seed", range(4))
 def test_masks_of_turned_outlines_are_the_turned_masks(seed: int) -> None:
     labels, side = large_hand(seed), 8 * SIZE
-    words = labels.masks(side, side)
+    words = labels.packed(side, side)
     outlines = Outlines.of([[grow(polygon) for polygon in bone] for bone in labels.by_bone()])
     warp = draw_warp(np.random.default_rng(seed), side, side, side // 2, BENT, hinge=hinge_of(labels))
     ours = rasterise(warp.outlines(outlines), side // 2, side // 2)

@@ -57,7 +57,7 @@ def test_both_sides_of_one_person_have_the_same_bones() -> None:
 def test_outlines_give_the_masks_again() -> None:
     radiograph, labels = make(2, "clean", 1024)
     phantom = draw(rng(2), CLEAN, 1024, 1024)
-    drawn, true = unpack(labels.masks(1024, 1024)).astype(bool), unpack(phantom.packed).astype(bool)
+    drawn, true = labels.masks(1024, 1024).astype(bool), unpack(phantom.packed).astype(bool)
     assert (radiograph.pixels == phantom.pixels).all()
     dice = 2 * (drawn & true).sum((1, 2)) / (drawn.sum((1, 2)) + true.sum((1, 2)))
     assert dice.min() > 0.985

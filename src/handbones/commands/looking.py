@@ -73,7 +73,7 @@ def open_segmenter(
         weights=numbers(weights, "--weights") or None,
         wrist_bundle=wrist_bundle,
         batch=batch,
-        clean=cleaning_steps(clean),
+        clean=clean,
     )
 
 
@@ -112,13 +112,6 @@ def numbers(text: str, flag: str) -> tuple[float, ...]:
     if not all(map(math.isfinite, values)):  # a weight of nan would find no bone, and not say why
         raise UsageError(f"{flag} {text}: write numbers separated by commas")
     return values
-
-
-def cleaning_steps(text: str | None) -> list[str] | None:
-    """Names separated by commas; an empty list for `none`."""
-    if text is None or text == "none":
-        return None if text is None else []
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def picture_shape(text: str) -> tuple[int, int]:

@@ -116,8 +116,13 @@ def cleaned(segmentation: Segmentation, steps: Sequence[str]) -> Segmentation:
     return segmentation
 
 
-def check_steps(names: Sequence[str]) -> tuple[str, ...]:
-    """The names in the order in which they are done. Raises `UsageError` for an unknown one."""
+def check_steps(names: str | Sequence[str]) -> tuple[str, ...]:
+    """The names in the order in which they are done; in one text they have commas between them, `none` is no step.
+
+    Raises `UsageError` for an unknown one.
+    """
+    if isinstance(names, str):
+        names = [] if names == "none" else [word.strip() for word in names.split(",") if word.strip()]
     for name in names:
         if name not in STEPS:
             raise UsageError(f"--clean {name}: must be of {', '.join(STEPS)}")

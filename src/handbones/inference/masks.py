@@ -59,7 +59,10 @@ def crop_masks(logits: Logits, height: int, width: int, threshold: Thresholds = 
 
 def thresholds_of(threshold: Thresholds) -> list[float]:
     """The threshold of every bone. Raises `UsageError` if they are not 1 or 29 numbers from 0 to 1."""
-    values: list[float] = np.atleast_1d(np.asarray(threshold, np.float64)).tolist()
+    try:
+        values: list[float] = np.ravel(np.asarray(threshold, np.float64)).tolist()
+    except (TypeError, ValueError):
+        values = []
     if len(values) not in (1, len(BONES)) or not all(0 <= value <= 1 for value in values):
         raise UsageError(f"--threshold {threshold}: must be one number from 0 to 1, or {len(BONES)} of them")
     return values * (len(BONES) // len(values))

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES, Bone
+from handbones.errors import UsageError
 from handbones.inference.masks import Logits, Mask, Plane, Thresholds, crop_masks, logit_cut, thresholds_of
 from handbones.inference.view import Window
 from handbones.labels import Labels
@@ -18,7 +19,7 @@ _TOLERANCE = 0.3
 NO_HAND = "no hand was found"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BoneSegment:
     """One bone of a segmentation."""
 
@@ -29,6 +30,9 @@ class BoneSegment:
     """(h, w) bool, the part of the picture that begins at (top, left); the bone is nowhere else."""
     confidence: float
     """Mean probability of the model's pixels that belong to the bone, 0 to 1."""
+
+    def __repr__(self) -> str:
+        return f"BoneSegment({self.bone.label}, {self.area} pixels, confidence {self.confidence:.3g})"
 
     @cached_property
     def area(self) -> int:
@@ -41,7 +45,7 @@ class BoneSegment:
         return [polygon + np.array([self.left, self.top]) for polygon in outlines(self.mask, _TOLERANCE)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """The bones found in a picture of `height` x `width` pixels, by label in the official order."""
 
@@ -52,6 +56,11 @@ class Segmentation:
     """Why no bone was found, where that is known."""
     parts: tuple["Segmentation", ...] = ()
     """Of several hands, what was found of each."""
+
+    def __repr__(self) -> str:
+        more = [f"{len(self.parts)} hands"] * bool(self.parts) + [self.reason] * bool(self.reason)
+        found = f"{self.height} x {self.width}", f"{len(self.bones)} of {len(BONES)} bones"
+        return f"Segmentation({', '.join([*found, *more])})"
 
     @classmethod
     def from_logits(
@@ -119,6 +128,17 @@ class Segmentation:
     def labels(self) -> Labels:
         """The outlines as labels, in pixels of the picture; holes are filled."""
         return Labels({label: segment.outlines for label, segment in self.bones.items()})
+
+
+def labels_of(bones: Labels | Segmentation) -> Labels:
+    """The labels of a segmentation, or labels as they are. Raises `UsageError` for anything else."""
+    if isinstance(bones, Segmentation):
+        return bones.labels()
+    if not isinstance(bones, Labels):
+        raise UsageError(
+            f"bones must be Labels or a Segmentation, not {type(bones).__name__}: load_labels reads a file"
+        )
+    return bones
 
 
 def _unite(pieces: list[BoneSegment]) -> BoneSegment:

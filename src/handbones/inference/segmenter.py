@@ -29,9 +29,9 @@ from handbones.inference.view import FINER, Blend, Grid, Rectangle, View
 from handbones.metadata import UNKNOWN, Metadata
 from handbones.radiograph import Radiograph, load_radiograph
 
-Picture = str | os.PathLike[str] | npt.NDArray[Any] | Radiograph
-"""A file, an array (height, width) or (height, width, 3) uint8 or uint16, or a radiograph."""
-Subject = Picture | Case | tuple[Picture, Metadata]
+Picture = str | os.PathLike[str] | npt.NDArray[Any] | Radiograph | Case
+"""A file, an array (height, width) or (height, width, 3) uint8 or uint16, a radiograph, or a case."""
+Subject = Picture | tuple[Picture, Metadata]
 """A picture, alone or with what is known beside it."""
 Source = Bundle | str | os.PathLike[str] | None
 """A bundle, its place, or None for the packaged model."""
@@ -72,7 +72,7 @@ class Segmenter:
         weights: Sequence[float] | None = None,
         wrist_bundle: Source = None,
         batch: int = 1,
-        clean: Sequence[str] | None = None,
+        clean: str | Sequence[str] | None = None,
     ) -> None:
         """One bundle, or several whose logits (or probabilities: `looks.mean`) are averaged, with `weights`.
 
@@ -80,7 +80,8 @@ class Segmenter:
         `whole`) are the recipe's, of the first bundle, unless given. `wrist_bundle`: a network of its own for the
         second look at the wrist, which it implies; unless given, the packaged model has one, and the word `none` is
         for none. `batch`: pictures, or looks at them, that a network sees at once.
-        `clean`: steps of `cleaning.STEPS`, done in their order there; unless given, `fingers` where hands are found.
+        `clean`: steps of `cleaning.STEPS`, done in their order there, `none` for none; unless given, `fingers` where
+        hands are found.
         Raises `UserError` and `UsageError`.
         """
         if size is not None and not 32 <= size <= _LARGEST:
@@ -145,9 +146,10 @@ class Segmenter:
     def segment(self, picture: Picture, metadata: Metadata | None = None) -> Segmentation:
         """The bones of one picture; a bundle that wants no `metadata` takes no notice of it.
 
-        Raises `UserError` if the picture cannot be read.
+        Unless given, it is what is known of a case. Raises `UserError` if the picture cannot be read, `UsageError` if
+        it is none.
         """
-        return next(self.segment_many([(picture, metadata or UNKNOWN)]))
+        return next(self.segment_many([picture if metadata is None else (picture, metadata)]))
 
     def segment_many(self, pictures: Iterable[Subject]) -> Iterator[Segmentation]:
         """The bones of each picture, in order; see `segment_with`."""
@@ -175,6 +177,8 @@ class Segmenter:
 
     def answer_many(self, pictures: Iterable[Subject]) -> Iterator[tuple[Radiograph, list[Answer]]]:
         """Each picture with what the networks say of it: one grid of logits, or one for each hand that was found."""
+        if isinstance(pictures, str) or not isinstance(pictures, Iterable):
+            raise UsageError(f"needs several pictures, as a list, not {type(pictures).__name__}: segment takes one")
         subjects = in_background(_read_known, map(_kept, pictures), _AHEAD)
         while group := list(islice(subjects, self.batch)):
             shown = [_square(radiograph) if self.hand == "find" else radiograph.to_uint8() for radiograph, _ in group]
@@ -248,7 +252,12 @@ class Segmenter:
 def segment(
     picture: Picture, bundle: str | os.PathLike[str] | None = None, metadata: Metadata | None = None
 ) -> Segmentation:
-    """The bones of one picture; the bundle (None: the packaged model) stays loaded until its files are others."""
+    """The bones of one picture; the bundle (None: the packaged model) stays loaded until its files are others.
+
+    Raises as `Segmenter` and its `segment` do.
+    """
+    if not isinstance(bundle, str | os.PathLike | None):
+        raise UsageError(f"segment wants the path of one bundle, not {type(bundle).__name__}: make a Segmenter of it")
     return _segmenter(*_as_it_is(bundle)).segment(picture, metadata)
 
 
@@ -263,10 +272,14 @@ def _square(radiograph: Radiograph) -> Gray:
 
 
 def read(picture: Picture) -> Radiograph:
-    """The radiograph of a file or an array. Raises `UserError`."""
+    """The radiograph of a file, an array or a case. Raises `UserError`, `UsageError` if it is none of them."""
     if isinstance(picture, Radiograph):
         return picture
-    return Radiograph.from_array(picture) if isinstance(picture, np.ndarray) else load_radiograph(picture)
+    if isinstance(picture, np.ndarray):
+        return Radiograph.from_array(picture)
+    if isinstance(picture, str | os.PathLike | Case):
+        return load_radiograph(picture.image if isinstance(picture, Case) else picture)
+    raise UsageError(f"a picture must be a path, an array, a Radiograph or a Case, not {type(picture).__name__}")
 
 
 def _kept(subject: Subject) -> Subject:
@@ -280,8 +293,10 @@ def _kept(subject: Subject) -> Subject:
 
 def _read_known(subject: Subject) -> tuple[Radiograph, Metadata]:
     if isinstance(subject, Case):
-        return read(subject.image), subject.known
+        return read(subject), subject.known
     picture, metadata = subject if isinstance(subject, tuple) else (subject, UNKNOWN)
+    if not isinstance(metadata, Metadata):
+        raise UsageError(f"what is known of a picture must be Metadata, not {type(metadata).__name__}")
     return read(picture), metadata
 
 
@@ -291,6 +306,8 @@ def _scene(picture: Gray, metadata: Metadata, sighting: Sighting, *, upright: bo
 
 
 def _bundle(source: Source) -> Bundle:
+    if not isinstance(source, Bundle | str | os.PathLike | None):
+        raise UsageError(f"a bundle must be a path or a Bundle, not {type(source).__name__}")
     return source if isinstance(source, Bundle) else load_bundle(source)
 
 

@@ -110,7 +110,7 @@ def evaluate(
     rows = []
     for case, found in zip(cases, segmenter.segment_many(cases), strict=True):
         assert case.labels is not None
-        truth = load_labels(case.labels).masks(found.height, found.width)
+        truth = load_labels(case.labels).packed(found.height, found.width)
         rows.append(dice_from_counts(*packed_counts(found.packed(), truth)))
         if seen:
             seen(case, found, float(rows[-1].mean()))
@@ -126,7 +126,7 @@ def dice_of_phantoms(
     rows = []
     for seed in range(_FIRST_SEED, _FIRST_SEED + count):
         radiograph, labels = make(seed, profile, size)
-        rows.append(dice_from_counts(*packed_counts(segmenter.segment(radiograph).packed(), labels.masks(size, size))))
+        rows.append(dice_from_counts(*packed_counts(segmenter.segment(radiograph).packed(), labels.packed(size, size))))
     return np.array(rows)
 
 

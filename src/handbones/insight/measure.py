@@ -18,6 +18,7 @@ import numpy.typing as npt
 from handbones.anatomy import ANATOMY, BONES, INDEX
 from handbones.errors import UsageError
 from handbones.files import write_text
+from handbones.inference.segmentation import Segmentation, labels_of
 from handbones.insight.shapes import Shapes, shapes_of
 from handbones.labels import Labels
 
@@ -70,14 +71,15 @@ class Measures:
     """`px` or `mm`."""
 
 
-def measure(labels: Labels, height: int, width: int, spacing: Spacing | None = None) -> Measures:
-    """Measure the bones in a picture of `height` x `width` pixels; in millimetres if `spacing` is given.
+def measure(labels: Labels | Segmentation, height: int, width: int, spacing: Spacing | None = None) -> Measures:
+    """Measure bones in a picture of `height` x `width` pixels; in millimetres if `spacing` is given.
 
     Where the spacings of rows and columns differ, outlines are brought to square pixels first. Raises `UsageError`
-    where they are no lengths.
+    where they are no lengths, and for what is neither labels nor a segmentation.
     """
     if spacing and (len(spacing) != 2 or not all(0 < length < math.inf for length in spacing)):
         raise UsageError(f"spacing {spacing}: needs millimetres of a row and of a column, above 0")
+    labels = labels_of(labels)
     tall = spacing[0] / spacing[1] if spacing else 1.0
     unit = spacing[1] if spacing else 1.0
     whole = {label: _is_whole(label, polygons, height, width) for label, polygons in labels.polygons.items()}

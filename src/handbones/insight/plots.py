@@ -68,9 +68,9 @@ def style() -> Iterator[None]:
 
 def new_figure(width: float, height: float) -> "Figure":
     """An empty figure, sizes in inches; its parts are laid out so that they do not overlap."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 slow to load
+    from handbones.insight.figure import ShownFigure  # noqa: PLC0415 slow to load
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return ShownFigure(figsize=(width, height), layout="constrained")
 
 
 def bone_axis(axes: "Axes", *, vertical: bool = True) -> None:

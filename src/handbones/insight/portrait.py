@@ -9,7 +9,7 @@ import numpy.typing as npt
 from handbones.anatomy import ANATOMY, BONES, INDEX
 from handbones.errors import UsageError
 from handbones.inference.overlay import place_names, stretched
-from handbones.inference.segmentation import Segmentation
+from handbones.inference.segmentation import Segmentation, labels_of
 from handbones.inference.segmenter import Picture, read
 from handbones.insight.plots import COLOURS, SOFT, new_figure, style
 from handbones.labels import Labels
@@ -32,7 +32,7 @@ _FILL = 0.35
 
 def show(
     picture: Picture,
-    labels: Labels | None = None,
+    labels: Labels | Segmentation | None = None,
     prediction: Segmentation | Labels | None = None,
     *,
     way: str = "both",
@@ -40,18 +40,21 @@ def show(
     legend: bool = True,
     title: str = "",
 ) -> "Figure":
-    """A figure of a picture (a file, an array, a `Radiograph`) with the bones of labels, of a prediction, or both.
+    """A figure of a picture (a file, an array, a `Radiograph`, a `Case`) with bones: labels, a prediction, or both.
 
-    Where both are given, labels are drawn through and the prediction dashed, and the legend has their Dice. `way` is
-    `outlines`, `fills` or `both`. Save it with `figure.savefig(path, dpi=300)`, as PNG, PDF or SVG. Raises `UserError`
-    if the picture cannot be read, `UsageError` for an unknown way.
+    A segmentation in the place of labels is the prediction, if that is not given. Where both are given, labels are
+    drawn through and the prediction dashed, and the legend has their Dice. `way` is `outlines`, `fills` or `both`. A
+    notebook displays it; save it with `figure.savefig(path, dpi=300)`, as PNG, PDF or SVG. Raises `UserError` if the
+    picture cannot be read, `UsageError` for an unknown way or other kinds of bones.
     """
     if way not in get_args(Way):
         raise UsageError(f"--way {way}: must be one of {', '.join(get_args(Way))}")
+    if isinstance(labels, Segmentation) and prediction is None:
+        labels, prediction = None, labels
     radiograph = read(picture)
     pixels = stretched(radiograph.to_uint8())
     height, width = pixels.shape
-    predicted = prediction.labels() if isinstance(prediction, Segmentation) else prediction
+    labels, predicted = (None if bones is None else labels_of(bones) for bones in (labels, prediction))
     layers = [layer for layer in (labels, predicted) if layer is not None]
     with style():
         breadth = _HEIGHT * min(width / height, _BROADEST)
@@ -127,8 +130,8 @@ def _dice(labels: Labels | None, prediction: Segmentation | Labels | None, shape
     """Dice of each bone where there are both."""
     if labels is None or prediction is None:
         return {}
-    answer = prediction.packed() if isinstance(prediction, Segmentation) else prediction.masks(*shape)
-    scores = dice_from_counts(*packed_counts(answer, labels.masks(*shape)))
+    answer = prediction.packed() if isinstance(prediction, Segmentation) else prediction.packed(*shape)
+    scores = dice_from_counts(*packed_counts(answer, labels.packed(*shape)))
     return dict(zip(BONES, scores.tolist(), strict=True))
 
 

@@ -142,7 +142,7 @@ class ValidationSet(Dataset[Item]):
                 rectangle = rectangle_of(drawn, height, width, wrist=self.recipe.hand == "wrist")
             self._canvases[index] = (*self._see(picture, rectangle), (height, width))
         canvas, view, (height, width) = self._canvases[index]
-        truth = load_labels(case.labels, (height, width)).masks(height, width)
+        truth = load_labels(case.labels, (height, width)).packed(height, width)
         told = metadata_from_labels(case) if self.recipe.metadata.targets else case.known
         return Item(canvas, view, truth, _areas(self._counted(truth, view)), self._encode(case.known, told))
 

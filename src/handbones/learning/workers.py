@@ -66,7 +66,7 @@ def _start(_: int) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # drops one that came for the group in the meantime
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        torch._C._set_worker_signal_handlers()  # torch's own again, which does not call it a failure when it ends them
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     threadpool_limits(1, user_api="blas")

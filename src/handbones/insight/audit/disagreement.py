@@ -53,7 +53,7 @@ def agreement(cases: Sequence[Case], judges: Sequence[Judge], *, seen: Callable[
         for index, found in zip(own, found_in, strict=True):
             path = cases[index].labels
             assert path is not None
-            truth = load_labels(path).masks(found.height, found.width)
+            truth = load_labels(path).packed(found.height, found.width)
             dice[index] = dice_from_counts(*packed_counts(found.packed(), truth))
             if seen:
                 seen(1)

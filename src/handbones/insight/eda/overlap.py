@@ -167,7 +167,7 @@ def _tinted(survey: Survey, index: int) -> Picture:
     view = View(radiograph.to_uint8(), 320, box)
     left, top, *_ = box or (-0.5, -0.5)
     at = labels.map(lambda points: (points - (left, top)) * view.scale - 0.5)
-    packed = at.masks(*view.picture.shape[:2])
+    packed = at.packed(*view.picture.shape[:2])
     several = (packed & (packed - np.uint32(1))) != 0
     view.picture[several] = (0.45 * view.picture[several] + 0.55 * _TINT).astype(np.uint8)
     view.outlines(labels)

@@ -108,7 +108,7 @@ def examine(segmenter: Segmenter, cases: Sequence[Case], *, seen: Callable[[int]
 def _verdict(
     case: Case, labels: Labels, found: Segmentation, answers: Sequence[Answer], spacing: tuple[float, float] | None
 ) -> Verdict:
-    truth, answer = labels.masks(found.height, found.width), found.packed()
+    truth, answer = labels.packed(found.height, found.width), found.packed()
     common, pred, true = packed_counts(answer, truth)
     hd95, distance = _surfaces(answer, truth)
     curve, calibration = _probabilities(labels, true, answers)
