@@ -42,4 +42,4 @@ def test_problems_are_listed_and_fail(data: Path, capsys: pytest.CaptureFixture[
         check(data)
     out = capsys.readouterr().out
     assert "imageID001_R.png: no labels: expected" in out
-    assert "1 of 1 people" in out
+    assert "1 of 1 person" in out
