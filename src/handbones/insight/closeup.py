@@ -61,21 +61,27 @@ class View:
             (width, height), _ = cv2.getTextSize(label, _FONT, 0.5, 1)
             points = self._at(np.concatenate(labels.polygons[label]))
             low, high = points.min(axis=0), points.max(axis=0)
-            left = high[0] + 6 if high[0] + 6 + width < self.picture.shape[1] else low[0] - 6 - width
-            left = int(np.clip(left, 2, max(2, self.picture.shape[1] - width - 2)))
+            right = high[0] + 6 + width < self.picture.shape[1]
+            sides = np.array([high[0] + 6, low[0] - 6 - width][:: 1 if right else -1])
             base = int(np.clip((low[1] + high[1] + height) / 2, height + 2, self.picture.shape[0] - 4))
-            box = left, base - height, left + width, base
-            if any(box[0] < b[2] and box[2] > b[0] and box[1] < b[3] and box[3] > b[1] for b in taken):
+            lefts = np.clip(sides, 2, max(2, self.picture.shape[1] - width - 2)).astype(int).tolist()
+            boxes = [(left, base - height, left + width, base) for left in lefts]
+            free = [box for box in boxes if not any(_meet(box, other) for other in taken)]
+            if not free:
                 continue
-            taken.append(box)
-            letters = np.zeros(self.picture.shape[:2], np.uint8)
-            cv2.putText(letters, label, (left, base), _FONT, 0.5, 255, 1, cv2.LINE_AA)
-            rim = cv2.dilate(letters, np.ones((3, 3), np.uint8))
-            dark = self.picture * (1 - rim[:, :, None] / 255)
-            self.picture = np.maximum(dark, letters[:, :, None]).astype(np.uint8)
+            taken.append(free[0])
+            self._write(label, free[0][0], base)
 
-    def circle(self, x: float, y: float, radius: float) -> None:
-        """A dashed circle."""
+    def _write(self, text: str, left: int, base: int) -> None:
+        """White letters with a dark rim."""
+        letters = np.zeros(self.picture.shape[:2], np.uint8)
+        cv2.putText(letters, text, (left, base), _FONT, 0.5, 255, 1, cv2.LINE_AA)
+        rim = cv2.dilate(letters, np.ones((3, 3), np.uint8))
+        dark = self.picture * (1 - rim[:, :, None] / 255)
+        self.picture = np.maximum(dark, letters[:, :, None]).astype(np.uint8)
+
+    def circle(self, x: float, y: float, radius: float, name: str = "") -> None:
+        """A dashed circle, with a name below it."""
         centre = np.rint(self._at(np.array([[x, y]]))[0]).astype(int).tolist()
         length = max(3, round(radius * self.scale))
         for start in range(0, 360, 30):
@@ -83,6 +89,9 @@ class View:
                 cv2.ellipse(
                     self.picture, centre, (length, length), 0, start, start + 18, colour, thick, lineType=cv2.LINE_AA
                 )
+        if name:
+            (width, height), _ = cv2.getTextSize(name, _FONT, 0.5, 1)
+            self._write(name, centre[0] - width // 2, centre[1] + length + height + 6)
 
     def frame(self, box: Box) -> None:
         """A rectangle."""
@@ -126,3 +135,8 @@ def _tones(window: Gray) -> Picture:
     low, high = (float(value) for value in np.percentile(window, (1, 99.7)))
     table = np.clip((np.arange(256) - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
     return np.repeat(table[window][:, :, None], 3, axis=2)
+
+
+def _meet(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
+    """Whether two boxes (left, top, right, bottom) have pixels in common."""
+    return one[0] < other[2] and one[2] > other[0] and one[1] < other[3] and one[3] > other[1]

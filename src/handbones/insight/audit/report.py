@@ -100,9 +100,10 @@ def picture_of(found: Finding) -> Picture:
     if not all_bones:
         close.outlines(labels, found.bones)
     close.names(labels, found.bones if found.bones else [])
-    for view in (whole, close):
-        if found.expected is not None:
-            view.circle(*found.expected)
+    if found.expected is not None:
+        gone = "" if all_bones or labels.polygons.keys() & set(found.bones) else found.bones[0]
+        whole.circle(*found.expected)
+        close.circle(*found.expected, gone)
     if box is not None:
         whole.frame(box)
     return np.hstack([_square(whole.picture), gap, _square(close.picture)])
