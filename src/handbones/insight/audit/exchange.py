@@ -40,7 +40,7 @@ class Exchange:
     """What must be exchanged in the labels of one hand."""
 
     order: Order
-    """(29,) the bone whose label each one should bear."""
+    """(29,) the bone whose label each one bears now."""
     gain: float
     """Log of how much likelier the labels are then."""
 
@@ -93,10 +93,9 @@ def _tries(hands: Hands, fit: Fit) -> tuple[npt.NDArray[np.intp], Order]:
         costs = loss(fit.off_as(hand, places, sizes))
         own = np.diagonal(costs)
         gain = own[:, None] + own - costs - costs.T
-        for one, other in np.argwhere(np.triu(np.nan_to_num(gain, nan=-np.inf), 1) > _WORTH_A_FIT):
-            if one < other:
-                numbers.append(hand)
-                orders.append(_order([(int(one), int(other))]))
+        pairs = [(one, other) for one, other in np.argwhere(gain > _WORTH_A_FIT).tolist() if one < other]
+        numbers += [hand] * len(pairs)
+        orders += [_order([pair]) for pair in pairs]
     return np.array(numbers, np.intp), np.array(orders, np.intp)
 
 
