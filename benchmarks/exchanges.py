@@ -54,7 +54,7 @@ def found(hands: Hands, hand: int, pairs: Pairs) -> bool:
     spoilt = Hands(hands.places.copy(), hands.sizes.copy())
     spoilt.places[hand], spoilt.sizes[hand] = hands.places[hand, order], hands.sizes[hand, order]
     model = HandModel(spoilt)
-    told = exchanges(model, spoilt, model.fit(spoilt), np.arange(len(hands.places)) == hand)
+    told = exchanges(model, spoilt, np.arange(len(hands.places)) == hand)
     return hand in told and bool((told[hand].order == order).all())
 
 
@@ -69,8 +69,7 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     hands = hands_of(options.data)
     model = HandModel(hands)
-    fit = model.fit(hands)
-    sound = len(exchanges(model, hands, fit, fit.frames.known))
+    sound = len(exchanges(model, hands, model.fit(hands).frames.known))
     print(f"{sound} of {len(hands.places)} hands are told of as they are\n")
     rows: dict[str, dict[str, int]] = {}
     for kind, pairs in mistakes():

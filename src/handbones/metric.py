@@ -47,10 +47,11 @@ def packed_counts(pred: npt.NDArray[np.uint32], truth: npt.NDArray[np.uint32]) -
     """Pixels in both, in `pred` and in `truth`, each (29,) int64, of two packed masks (height, width) uint32."""
     if pred.shape != truth.shape:
         raise UserError(f"Dice needs two packed masks of one size, not {pred.shape} and {truth.shape}")
-    return _bit_counts(pred & truth), _bit_counts(pred), _bit_counts(truth)
+    return areas(pred & truth), areas(pred), areas(truth)
 
 
-def _bit_counts(packed: npt.NDArray[np.uint32]) -> Counts:
+def areas(packed: npt.NDArray[np.uint32]) -> Counts:
+    """(29,) int64 pixels of each bone in packed masks of any shape, uint32."""
     words = packed[packed != 0]
     return np.array([np.count_nonzero(words & np.uint32(1 << bit)) for bit in range(len(BONES))], np.int64)
 

@@ -28,7 +28,7 @@ from handbones.insight.exposure import Exposure, exposure_of
 from handbones.insight.sesamoid import sesamoid_evidence
 from handbones.insight.shapes import Shapes, shapes_of
 from handbones.labels import Labels
-from handbones.metric import packed_counts
+from handbones.metric import areas
 from handbones.raster import Packed, fill, grow, rasterise
 from handbones.sides import Side, detect_side, side_from_labels, wrist_tilt
 
@@ -135,6 +135,7 @@ def look(case: Case) -> Facts:
         return Facts(radiograph.height, radiograph.width, exposure_of(pixels, None), side)
     packed = small_masks(labels, radiograph.height, radiograph.width)
     whole = fill(labels.by_bone(), radiograph.height, radiograph.width)  # some bones meet in a few pixels alone
+    several = (whole & (whole - np.uint32(1))) != 0  # what remains without the lowest bit
     shapes = shapes_of(labels)
     tilt = wrist_tilt(labels)
     return Facts(
@@ -147,8 +148,8 @@ def look(case: Case) -> Facts:
         shapes=shapes,
         edges=edges_of(pixels, labels, packed),
         sesamoid=np.array(sesamoid_evidence(pixels, labels, shapes)),
-        overlaps=overlaps_of(whole),
-        several=float(in_several(whole).mean()),
+        overlaps=overlaps_of(whole, several),
+        several=float(several.mean()),
         covered=float((whole != 0).mean()),
     )
 
@@ -160,18 +161,16 @@ def small_masks(labels: Labels, height: int, width: int, longest: int = MASK_SIZ
     return rasterise(small.by_bone(), max(1, round(height * scale)), max(1, round(width * scale)))
 
 
-def overlaps_of(packed: Packed) -> npt.NDArray[np.float32]:
-    """(29, 29) share of the pixels that each two bones have in common; its own on the diagonal."""
-    words, counts = np.unique(packed[in_several(packed)], return_counts=True)
+def overlaps_of(packed: Packed, several: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """(29, 29) share of the pixels that each two bones have in common; its own on the diagonal.
+
+    `several` are those pixels that lie in more than one bone.
+    """
+    words, counts = np.unique(packed[several], return_counts=True)
     bits = (words[:, None] >> np.arange(len(BONES), dtype=np.uint32)) & np.uint32(1)
     together = bits.T.astype(np.float64) @ (bits * counts[:, None])
-    np.fill_diagonal(together, packed_counts(packed, packed)[0])
+    np.fill_diagonal(together, areas(packed))
     return (together / packed.size).astype(np.float32)
-
-
-def in_several(packed: Packed) -> npt.NDArray[np.bool_]:
-    """Which pixels lie in more than one bone."""
-    return np.asarray((packed & (packed - np.uint32(1))) != 0)  # what remains without the lowest bit
 
 
 def _look_at_all(cases: Sequence[Case], workers: int | None) -> Iterator[tuple[int, Facts]]:

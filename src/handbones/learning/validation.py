@@ -30,7 +30,7 @@ from handbones.learning.dataset import draw_phantom
 from handbones.learning.workers import worker_options
 from handbones.learning.world import World
 from handbones.metadata import Metadata
-from handbones.metric import dice_from_counts
+from handbones.metric import areas, dice_from_counts
 from handbones.raster import Outlines, outlines
 from handbones.recipe import Recipe
 
@@ -126,8 +126,8 @@ class ValidationSet(Dataset[Item]):
                 polygons = [outlines(mask) for mask in unpack(truth)]
                 rectangle = rectangle_of(Outlines.of(polygons), size, size, wrist=True)
             canvas, view = self._see(picture, rectangle)
-            areas = _areas(self._counted(truth, view))
-            self._phantoms[index] = Item(canvas, view, truth, areas, self._encode(known, known))
+            counts = areas(self._counted(truth, view))
+            self._phantoms[index] = Item(canvas, view, truth, counts, self._encode(known, known))
         return self._phantoms[index]
 
     def _case(self, index: int) -> Item:
@@ -144,7 +144,7 @@ class ValidationSet(Dataset[Item]):
         canvas, view, (height, width) = self._canvases[index]
         truth = load_labels(case.labels, (height, width)).packed(height, width)
         told = metadata_from_labels(case) if self.recipe.metadata.targets else case.known
-        return Item(canvas, view, truth, _areas(self._counted(truth, view)), self._encode(case.known, told))
+        return Item(canvas, view, truth, areas(self._counted(truth, view)), self._encode(case.known, told))
 
     def _counted(self, truth: Packed, view: View) -> Packed:
         """The part of the truth that a picture is scored on."""
@@ -232,8 +232,3 @@ def score(logits: Logits, item: Item, threshold: float) -> npt.NDArray[np.float6
         both[bone] = np.count_nonzero(part[mask] & np.uint32(1 << bone))
         found[bone] = np.count_nonzero(mask)
     return dice_from_counts(both, found, item.areas)
-
-
-def _areas(truth: Packed) -> npt.NDArray[np.int64]:
-    words = truth[truth != 0]
-    return np.array([np.count_nonzero(words & np.uint32(1 << bone)) for bone in range(len(BONES))])

@@ -64,9 +64,11 @@ def _start(_: int) -> None:
     if hasattr(os, "setpgrp"):  # SLURM, timeout and others signal the whole process group
         os.setpgrp()
     if hasattr(signal, "pthread_sigmask"):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # drops one that came for the group in the meantime
+        # What came for the group in the meantime is dropped. Torch's own answer to SIGTERM stays, which does not call
+        # it a failure when it ends a worker.
+        while waiting := signal.sigpending() & _ENDING:
+            signal.sigwait(waiting)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-        torch._C._set_worker_signal_handlers()  # torch's own again, which does not call it a failure when it ends them
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     threadpool_limits(1, user_api="blas")

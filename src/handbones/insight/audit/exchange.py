@@ -58,30 +58,27 @@ class Exchange:
             yield cycle, f"{', '.join(labels[:-1])} and {labels[-1]}"
 
 
-def exchanges(model: HandModel, hands: Hands, fit: Fit, asked: npt.NDArray[np.bool_]) -> dict[int, Exchange]:
+def exchanges(model: HandModel, hands: Hands, asked: npt.NDArray[np.bool_]) -> dict[int, Exchange]:
     """Exchanges by hand, among those `asked` for; hands whose labels fit as they are have none.
 
     In each round every hand takes the exchange that makes its labels likeliest, until none makes them likelier.
     """
     orders = np.tile(_UNCHANGED, (len(hands.places), 1))
-    before, now = fit.cost, fit.cost.copy()
+    gains = np.zeros(len(hands.places))
     left = np.flatnonzero(asked)
     for _ in range(_MOST_ROUNDS):
         if not left.size:
             break
         here = hands.chosen(left, orders[left])
-        tries = _tries(here, model.fit(here))
-        costs = model.fit(here.chosen(*tries)).cost
-        best = {}
-        for number in np.argsort(-costs):
-            best[int(tries[0][number])] = number
-        better = {at: number for at, number in best.items() if now[left[at]] - costs[number] > LIKELIER}
-        for at, number in better.items():
-            orders[left[at]] = orders[left[at]][tries[1][number]]
-            now[left[at]] = costs[number]
+        fit = model.fit(here)
+        numbers, tries = _tries(here, fit)
+        gain = fit.cost[numbers] - model.fit(here.chosen(numbers, tries)).cost
+        better = {int(numbers[one]): one for one in np.argsort(gain) if gain[one] > LIKELIER}  # the best comes last
+        for number, one in better.items():
+            orders[left[number]] = orders[left[number]][tries[one]]
+            gains[left[number]] += gain[one]
         left = left[sorted(better)]
-    changed = np.flatnonzero((orders != _UNCHANGED).any(axis=1))
-    return {hand: Exchange(orders[hand], float(before[hand] - now[hand])) for hand in changed.tolist()}
+    return {hand: Exchange(orders[hand], float(gains[hand])) for hand in np.flatnonzero(gains).tolist()}
 
 
 def _tries(hands: Hands, fit: Fit) -> tuple[npt.NDArray[np.intp], Order]:

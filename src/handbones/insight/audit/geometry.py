@@ -50,7 +50,7 @@ class Geometry:
         self.model = HandModel(hands)
         fit = self.model.fit(hands)
         whole = fit.frames.known & ~(fit.misfit > SCRAMBLED)
-        self.exchanges = exchanges(self.model, hands, fit, whole)
+        self.exchanges = exchanges(self.model, hands, whole)
         for hand, exchange in self.exchanges.items():  # so that the other bones are judged by a hand that is right
             hands.places[hand] = hands.places[hand, exchange.order]
             hands.sizes[hand] = hands.sizes[hand, exchange.order]
