@@ -140,7 +140,8 @@ def _people_figure(people: list[Metadata]) -> "Figure":
             edgecolor="white",
             linewidth=0.6,
         )
-    handles = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
+    known = (zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes)
+    handles = {label: handle for of_axes in known for handle, label in of_axes}
     if handles:
         figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=len(handles))
     return figure
