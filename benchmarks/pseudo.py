@@ -1,10 +1,11 @@
 """What pseudo-labels bring: a model that learns from them, too, against one of the same time without.
 
-    python benchmarks/pseudo.py [--people 20] [--unlabelled 20] [--minutes 10] [--rounds 1] [--json FILE]
+    python benchmarks/pseudo.py [--people 20] [--unlabelled 20] [--minutes 10 | --steps FIRST MORE] [--json FILE]
 
 Phantoms with the shift of the competition: 11 % bent wrists among the labelled, 57 % among the unlabelled people and
-among those that Dice is taken on. A first model labels the unlabelled pictures; then two learn for equal time, with
-the pseudo-labels and without. With more rounds the better model labels again.
+among those that Dice is taken on. A first model labels the unlabelled pictures; then two go on from it for equal time
+(or, with `--steps`, for equal steps), with the pseudo-labels and without. With more rounds the better model labels
+again.
 """
 
 import argparse
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--unlabelled", type=int, default=20, help="people without")
     parser.add_argument("--test-people", type=int, default=TEST_PEOPLE)
     parser.add_argument("--minutes", type=float, default=10.0, help="of each training")
+    parser.add_argument("--steps", type=int, nargs=2, metavar=("FIRST", "MORE"), help="instead of minutes")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--share", type=float, default=0.3, help="data.pseudo_share")
     parser.add_argument("--agreement", type=float, default=0.85)
@@ -68,12 +70,13 @@ def main() -> None:
             settings=bent, test_labels=True,
         )  # fmt: skip
         truth = open_collection(test).labelled
-        fields = [f"training.minutes={options.minutes}", f"data.pseudo_share={options.share}", *options.set]
-        common = ["--recipe", options.recipe, *(word for field in fields for word in ("--set", field))]
+        minutes = "null" if options.steps else options.minutes
+        common = [f"training.minutes={minutes}", f"data.pseudo_share={options.share}", *options.set]
 
         def learn(title: str, *more: object) -> Path:
             out = folder / title
-            handbones("train", data, "--out", out, *common, *more)
+            steps = [f"training.steps={options.steps[bool(more)]}"] if options.steps else []
+            handbones("train", data, "--recipe", options.recipe, "--set", *common, *steps, "--out", out, *more)
             rows[title] = figures(evaluate(Segmenter(out), truth))
             return out
 
@@ -90,8 +93,10 @@ def main() -> None:
         print(f"{title:14}" + "  ".join(f"{kind} {value:.4f}" for kind, value in row.items()))
     print("kept: " + ", ".join(f"{share:.0%}" for share in kept))
     if options.json:
-        machine = f"{platform.processor() or platform.machine()}, {options.minutes:g} minutes each"
-        options.json.write_text(json.dumps({"machine": machine, "kept": kept, "rows": rows}, indent=1) + "\n")
+        settings = {name: value for name, value in vars(options).items() if name != "json"}
+        machine = platform.processor() or platform.machine()
+        summary = {"machine": machine, "settings": settings, "kept": kept, "rows": rows}
+        options.json.write_text(json.dumps(summary, indent=1) + "\n")
 
 
 if __name__ == "__main__":

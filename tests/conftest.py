@@ -1,10 +1,16 @@
-"""Fixtures for everything that learns or predicts."""
+"""Fixtures for everything that learns or predicts, and the same examples for the properties each time."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from drawn import write_collection
+
+# A change is judged by what it alters, not by luck. To look for more: pytest --hypothesis-profile search.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("search", max_examples=2000, deadline=None)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

@@ -99,12 +99,15 @@ def _crossings(outlines: Outlines, height: int, width: int) -> npt.NDArray[np.in
     count = np.clip(np.ceil(np.maximum(y0, y1)), 0, height).astype(np.int64) - first
     edge = np.repeat(np.arange(len(x0)), count)
     row = np.arange(len(edge)) + np.repeat(first - (np.cumsum(count) - count), count)
+    downwards = y1 > y0
     with np.errstate(divide="ignore", invalid="ignore"):  # level edges cross no row
         slope = (x1 - x0) / (y1 - y0)
-    x = x0[edge] + (row - y0[edge]) * slope[edge]
+    # Counted from the upper end, so that rounding is the same whichever way the edge is walked.
+    top_x, top_y = np.where(downwards, x0, x1), np.where(downwards, y0, y1)
+    x = top_x[edge] + (row - top_y[edge]) * slope[edge]
     polygon = np.repeat(np.arange(len(sizes)), sizes)[edge]
     bone = outlines.bones[polygon]
-    down = (y1[edge] > y0[edge]) == clockwise[polygon]
+    down = downwards[edge] == clockwise[polygon]
     column = np.clip(np.ceil(x), 0, width).astype(np.int64)
     place = (bone * height + row) * (width + 1) + column
     return np.sort(place * 2 + down)
