@@ -26,5 +26,7 @@ for recipe in strong balanced deeplab; do
   for fold in $folds; do set -- "$@" --bundle "$out/$recipe-$fold"; done
 done
 # Networks that see the picture in less than a tile see it whole; each says what it says of the mirrored one, too.
-handbones predict "$data" "$@" $skip --tile 1024 --overlap 0.5 --flip --mean probability --out "$out/prediction"
+resume=
+if [ -e "$out/prediction/submission.csv.part" ]; then resume=--resume; fi
+handbones predict "$data" "$@" $skip $resume --tile 1024 --overlap 0.5 --flip --mean probability --out "$out/prediction"
 handbones submission check "$out/prediction/submission.csv" --data "$data"

@@ -187,7 +187,7 @@ class PhantomSettings(_Section):
 
 
 REALISTIC = PhantomSettings()
-"""The competition's look: one detector, one vendor, half of the wrists bent."""
+"""The competition's look: one detector, one vendor, 57 % of the wrists bent."""
 
 CLEAN = PhantomSettings(
     film=Film(
