@@ -350,6 +350,21 @@ def test_a_dicom_may_be_called_by_its_uid(tmp_path: Path) -> None:
     assert not any("same name" in problem.message for problem in collection.problems)
 
 
+@pytest.mark.parametrize("place", ["", "images"])
+def test_pictures_of_one_name_in_several_folders_are_called_by_these_too(tmp_path: Path, place: str) -> None:
+    for name in ("s1/IM1_L.png", "s2/IM1_L.png", "s2/deep/IM1_L.png", "s2/IM2.png"):
+        picture(tmp_path / place / name)
+    labels(tmp_path / ("labels" if place else "") / "s1/IM1_L.json")
+    cases = {case.name: case for case in open_collection(tmp_path, strict=not place).cases}
+    assert set(cases) >= {"s1_IM1_L.png"}
+    assert cases["s1_IM1_L.png"].labels and cases["s1_IM1_L.png"].side == "left"
+    if not place:  # there the others lack labels, which is a problem
+        assert set(cases) == {"s1_IM1_L.png", "s2_IM1_L.png", "s2_deep_IM1_L.png", "IM2.png"}
+        assert {case.stem for case in cases.values()} == {name.removesuffix(".png") for name in cases}
+    picture(tmp_path / place / "s2_IM1_L.png")
+    assert any("IM1_L.png: has the same name" in str(p) for p in open_collection(tmp_path, strict=False).problems)
+
+
 def test_one_part_alone_is_looked_at_if_it_is_there(competition: Path) -> None:
     (competition / JSON).unlink()
     assert [case.name for case in open_collection(competition, part="test").cases] == ["image9_L.png"]

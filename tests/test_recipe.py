@@ -151,7 +151,16 @@ def test_the_winner_passes_on_options_and_names_with_spaces(tmp_path: Path) -> N
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
     given = "--out|my runs/strong-3|--exclude|my list.txt|--skip-bad|"
     assert said[0] == f"train|my data|--recipe|strong|--fold|3|{given}"
-    assert "--bundle|my runs/strong-3|--bundle|my runs/balanced-3|--bundle|my runs/deeplab-3|--skip-bad|" in said[3]
+    bundles = "|".join(f"--bundle|my runs/{recipe}-3" for recipe in ("strong", "balanced", "deeplab"))
+    assert f"{bundles}|--skip-bad|--tile|" in said[3]
+    for cut in ("strong-3/last.ckpt", "prediction/submission.csv.part"):
+        file = tmp_path / "my runs" / cut
+        file.parent.mkdir(parents=True)
+        file.touch()
+    again = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert ["--resume" in line.split("|") for line in again] == [True, False, False, True, False]
 
 
 def test_the_winner_is_made_of_shipped_recipes() -> None:

@@ -9,7 +9,16 @@ from typing import get_args
 from handbones.errors import UsageError, UserError
 from handbones.files import explain, is_text
 from handbones.labels import Labels, load_labels, read_labels
-from handbones.layout import Pair, Problem, Split, find_pairs, stem_of, table_of_people, unread_pictures
+from handbones.layout import (
+    Pair,
+    Problem,
+    Split,
+    find_pairs,
+    stem_of,
+    table_of_people,
+    tell_apart,
+    unread_pictures,
+)
 from handbones.metadata import UNKNOWN, Metadata, assign, read_metadata, write_metadata
 from handbones.radiograph import (
     FORMATS,
@@ -47,16 +56,18 @@ class Case:
     side: Side | None = None
     """As the file name tells; `side_of` looks further."""
     metadata: Metadata | None = None
+    called: str | None = None
+    """The name, where other pictures have the same file name."""
 
     @property
     def name(self) -> str:
-        """File name with its ending, the `image_name` of a submission."""
-        return self.image.name
+        """File name with its ending, the `image_name` of a submission; after its folders if others are called so."""
+        return self.called or self.image.name
 
     @property
     def stem(self) -> str:
         """The name without its ending; what the results of the picture are called."""
-        return stem_of(self.image)
+        return stem_of(Path(self.name))
 
     @property
     def known(self) -> Metadata:
@@ -124,6 +135,7 @@ def open_collection(
         pairs = [pair for pair in pairs if pair.split == part]
     with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
         list(pool.map(lambda pair: _check(pair, deep), pairs))
+    tell_apart(pairs, root)
     _check_names(pairs)
     table = table_of_people(root)
     people, problems = _people(table)
@@ -179,7 +191,7 @@ def _check_names(pairs: list[Pair]) -> None:
     seen: dict[tuple[Split, str], Path] = {}
     for pair in pairs:
         if pair.image:
-            first = seen.setdefault((pair.split, stem_of(pair.image)), pair.image)
+            first = seen.setdefault((pair.split, pair.stem), pair.image)
             if first is not pair.image:
                 pair.problems.append(Problem(pair.image, f"has the same name as {first}: rename or remove one"))
 
@@ -196,7 +208,7 @@ def _people(table: Path | None) -> tuple[dict[str, Metadata], list[Problem]]:
 def _case(pair: Pair, known: dict[str, Metadata]) -> Case:
     assert pair.image is not None
     side = side_from_name(stem_of(pair.image))
-    return Case(pair.image, pair.labels, pair.person, pair.split, side, known.get(pair.person))
+    return Case(pair.image, pair.labels, pair.person, pair.split, side, known.get(pair.person), pair.called)
 
 
 def _in_one_message(root: Path, problems: list[Problem]) -> str:

@@ -55,6 +55,14 @@ class Pair:
     person: str
     split: Split
     problems: list[Problem] = field(default_factory=list)
+    called: str | None = None
+    """What the picture is called instead of by its file name, see `tell_apart`."""
+
+    @property
+    def stem(self) -> str:
+        """What the results of the picture are called."""
+        assert self.image is not None
+        return stem_of(Path(self.called or self.image.name))
 
 
 def stem_of(path: Path) -> str:
@@ -177,6 +185,24 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
             else:
                 places[place] = (*above, real)
         yield parent, folders, sorted(name for name in names if not name.startswith("."))
+
+
+def tell_apart(pairs: list[Pair], root: Path) -> None:
+    """Call pictures of one name in several folders, as of the series of a DICOM export, by these folders, too.
+
+    Not in the competition's layout, whose submissions go by the file names.
+    """
+    place = next((place for place in _PICTURES if (root / place).is_dir()), "")
+    if place.endswith("DCM"):
+        return
+    heaps: dict[str, list[tuple[Pair, Path]]] = {}
+    for pair in pairs:
+        if pair.image and pair.image != root:
+            heaps.setdefault(pair.stem, []).append((pair, pair.image.relative_to(root / place)))
+    for heap in heaps.values():
+        if len({inside.parent for _, inside in heap}) > 1:
+            for pair, inside in heap:
+                pair.called = "_".join(inside.parts)
 
 
 def unread_pictures(root: Path) -> list[Path]:

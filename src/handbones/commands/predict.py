@@ -110,7 +110,7 @@ def pictures_of(inputs: Sequence[Path], *, skip_bad: bool = False) -> list[Case]
         for case in collection.cases:
             first = by_stem.setdefault(case.stem, case).image
             if first.resolve() != case.image.resolve():
-                raise UserError(f"{case.image}: has the same name as {first}: predict them into two folders")
+                raise UserError(f"{case.image}: has the same name as {first}: give the folder above both, or two --out")
     if not by_stem:
         raise UserError(f"{inputs[0]}: every picture has problems: handbones check --deep {inputs[0]} lists them")
     return sorted(by_stem.values(), key=lambda case: case.image.as_posix())

@@ -32,7 +32,7 @@ def show(
     names: Annotated[bool, typer.Option(help="Write the names of the bones beside them.")] = False,
     legend: Annotated[bool, typer.Option(help="List the bones, with their Dice if a model is compared.")] = True,
     dpi: Annotated[
-        int, typer.Option(help="Points an inch of a .png, .jpg or .tif; the picture is 7.5 inches high.", min=50, max=1200)
+        int, typer.Option(help="Points an inch of pixels (.png, .jpg, .tif), 7.5 inches high.", min=50, max=1200)
     ] = 300,
 ) -> None:
     """Draw a radiograph with its labels, what a model finds, or both, at print quality."""

@@ -121,7 +121,7 @@ def _said_of_lost(case: Case, facts: Facts) -> str:
     document = load_labels(case.labels).document
     reason = "The outlines lie nowhere near the edges of the picture."
     name, noted = document.get("filename"), document.get("metadata")
-    if name and isinstance(name, str) and name != case.name:
+    if name and isinstance(name, str) and name not in (case.name, case.image.name):
         reason += f" The label file says that it is of {name}."
     size = [noted.get(side) for side in ("width", "height")] if isinstance(noted, dict) else []
     if all(size) and size != [facts.width, facts.height]:
