@@ -76,6 +76,24 @@ def test_cases_that_trained_are_left_out(
     assert numbers == [6, 6, 0] and "6 of 6 pictures trained the model, which flatters it" in said
 
 
+def test_people_held_out_and_a_labelled_test_are_told_apart(
+    bundle: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = [f"{case.person}/{case.name}" for case in open_collection(drawn).labelled][:4]
+    shutil.copytree(bundle, tmp_path / "run/bundle")
+    (tmp_path / "run/cases.json").write_text(json.dumps({"train": trained}))
+    shutil.copytree(drawn / "train", tmp_path / "both/train")
+    shutil.copytree(drawn / "train", tmp_path / "both/test")
+    for place in ("DCM", "outputs_json"):
+        for person in ("ID001", "ID002", "ID003"):
+            (tmp_path / "both/test" / place / person).rename(tmp_path / "both/test" / place / f"{person}0")
+    words = ["evaluate", str(tmp_path / "run"), "--hand", "whole", "--out", str(tmp_path / "scores")]
+    assert run([*words, str(tmp_path / "both")]) == 0
+    assert "6 of the 8 left are of the test part: give its folder" in capsys.readouterr().out
+    assert run([*words, str(tmp_path / "both/test")]) == 0
+    assert "test part" not in capsys.readouterr().out
+
+
 def test_a_folder_without_labels_of_a_collection(
     bundle: Path, drawn: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

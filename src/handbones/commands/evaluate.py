@@ -36,7 +36,10 @@ class _Chosen:
         """What to say of it; nothing where no case trained."""
         if self.left_out:
             whole = self.left_out + len(self.cases)
-            return f"{self.left_out} of {whole} pictures trained the model and are left out (--all takes them, too)"
+            test = sum(case.split == "test" for case in self.cases)
+            mixed = f"; {test} of the {len(self.cases)} left are of the test part: give its folder for the test alone"
+            left_out = f"{self.left_out} of {whole} pictures trained the model and are left out (--all takes them, too)"
+            return left_out + (mixed if 0 < test < len(self.cases) else "")
         if self.trained_on:
             return f"{self.trained_on} of {len(self.cases)} pictures trained the model, which flatters it"
         return ""
