@@ -13,6 +13,7 @@ from handbones.layout import (
     Pair,
     Problem,
     Split,
+    Unlabelled,
     find_pairs,
     stem_of,
     table_of_people,
@@ -109,14 +110,20 @@ class Collection:
 
 
 def open_collection(
-    root: str | os.PathLike[str], *, strict: bool = True, deep: bool = False, part: Split | None = None
+    root: str | os.PathLike[str],
+    *,
+    strict: bool = True,
+    deep: bool = False,
+    part: Split | None = None,
+    labels_wanted: bool = True,
 ) -> Collection:
     """Find, pair and check the cases under `root`.
 
     The quick check reads the headers of pictures and all labels; `deep` also decodes every picture. With `strict`,
     problems raise one `UserError` that lists them; otherwise cases with a problem are left out and the problems are
-    in the collection. With `part`, where there are pictures of that part, they are all that is looked at. An empty or
-    missing folder always raises. `UsageError` for an unknown part.
+    in the collection. With `part`, where there are pictures of that part, they are all that is looked at. Unless
+    `labels_wanted`, a picture without labels among others that have some is no problem. An empty or missing folder
+    always raises. `UsageError` for an unknown part.
     """
     if part is not None and part not in get_args(Split):
         raise UsageError(f"part {part!r}: must be one of {', '.join(get_args(Split))}, or None for all")
@@ -135,6 +142,9 @@ def open_collection(
         pairs = [pair for pair in pairs if pair.split == part]
     with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
         list(pool.map(lambda pair: _check(pair, deep), pairs))
+    if not labels_wanted:
+        for pair in pairs:
+            pair.problems = [problem for problem in pair.problems if not isinstance(problem, Unlabelled)]
     tell_apart(pairs, root)
     _check_names(pairs)
     table = table_of_people(root)

@@ -46,6 +46,11 @@ class Problem:
         return f"{self.path}: {self.message}"
 
 
+@dataclass(frozen=True)
+class Unlabelled(Problem):
+    """A picture without labels among those that have some."""
+
+
 @dataclass
 class Pair:
     """The files of one case as found, and what is wrong with them."""
@@ -137,7 +142,7 @@ def _match(images_folder: Path, labels_folder: Path, split: Split | None = None)
         for image in paths:
             pair = _pair(image, partner, images_folder, split or ("train" if labelled else "test"))
             if labelled and partner is None:
-                pair.problems.append(Problem(image, f"no labels: expected {labels_folder / place / stem}.json"))
+                pair.problems.append(Unlabelled(image, f"no labels: expected {labels_folder / place / stem}.json"))
             yield pair
     for (place, stem), paths in labels.items():
         if (place, stem) not in images:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from handbones.errors import UserError
 from handbones.learning.export import export_onnx, onnx_state, save_weights
 from handbones.learning.losses import SegmentationLoss
-from handbones.learning.networks import Network, build_network
+from handbones.learning.networks import Network, build_network, start_head
 from handbones.recipe import Decoder, MetadataSettings, Recipe, load_recipe
 
 pytestmark = pytest.mark.train
@@ -270,3 +270,12 @@ def test_what_torch_would_export_for_hours_is_refused(encoder: str, tmp_path: Pa
     recipe = load_recipe("small", ["network.weights=none", f"network.encoder={encoder}"])
     with pytest.raises(UserError, match=f"not written: unet on {encoder} rounds the sizes"):
         export_onnx(build_network(recipe), recipe, {}, tmp_path / "model.onnx")
+
+
+def test_logits_that_are_no_numbers_are_not_exported(tmp_path: Path) -> None:
+    tiny = ["network.encoder=test_efficientnet.r160_in1k", "network.weights=none", "input.size=64"]
+    network = build_network(recipe := load_recipe("small", tiny))
+    start_head(network, float("nan"))
+    with pytest.raises(UserError, match="not written: its logits are no numbers"):
+        export_onnx(network, recipe, {}, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())

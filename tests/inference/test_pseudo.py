@@ -1,6 +1,7 @@
 """Pseudo-labels: what is kept, what is not and why, and that no validation person's are learned from."""
 
 import csv
+import shutil
 from importlib import import_module
 from pathlib import Path
 
@@ -57,8 +58,9 @@ class Knowing:
         return self
 
     def segment_many(self, pictures: list) -> list[Segmentation]:
-        plain, mirrored = (picture.pixels for picture, _ in pictures)
-        assert np.array_equal(plain[:, ::-1], mirrored)
+        (picture, _), (mirror, _) = pictures
+        plain, mirrored = picture.pixels, mirror.pixels
+        assert np.array_equal(plain[:, ::-1], mirrored) and picture.spacing == mirror.spacing
         labels = self.known[plain.tobytes()]
         return [found(labels), found(labels.map(lambda points: points * (-1, 1) + (SIZE - 1, 0)))]
 
@@ -73,9 +75,11 @@ class Flipping(Knowing):
         return found(self.known[picture.pixels.tobytes()], gone="Lunate")
 
 
-def test_agreement_is_that_of_looks_without_the_flip(tmp_path: Path) -> None:
+def test_agreement_is_that_of_looks_without_the_flip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = open_collection(write_hands(tmp_path, people=1, test_people=0)).cases[0]
     radiograph, labels = case.load()
+    oblong = Radiograph.from_array(radiograph.pixels, (0.6, 0.3))
+    monkeypatch.setattr("handbones.inference.pseudo.read", lambda _: oblong)
     assert labels is not None
     opinion = look(Flipping({radiograph.pixels.tobytes(): labels}), case)  # type: ignore[arg-type]
     assert "Lunate" not in opinion.segmentation.bones and opinion.agreement.min() > 0.95
@@ -130,9 +134,32 @@ def test_no_person_who_validates_is_learned_from(tmp_path: Path) -> None:
     assert held_out and not held_out & {case.person for case in split.pseudo}
     assert {case.person for case in split.pseudo} | held_out == set(collection.people)
     assert list(split.names()) == ["train", "validation", "pseudo"]
+    flat = tmp_path / "flat"  # where nothing but the content tells who it is of
+    flat.mkdir()
+    for number, case in enumerate(collection.labelled):
+        for path, ending in ((case.image, "png"), (case.labels, "json")):
+            shutil.copy(str(path), flat / f"{number}.{ending}")
+    copied = Split.of(load_recipe("small", ["data.folds=3"]), collection, open_collection(flat))
+    assert len(copied.pseudo) == len(collection.labelled) - len(copied.valid)
     only = open_collection(split.valid[0].image)
     with pytest.raises(UserError, match="no pseudo-labels of people who do not validate"):
         Split.of(load_recipe("small", ["data.folds=3"]), collection, only)
+
+
+def test_pictures_that_lack_labels_among_others_are_labelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = write_hands(tmp_path / "data", people=2, test_people=0), tmp_path / "pseudo"
+    radiograph, labels = (case := open_collection(data).labelled[1]).load()
+    assert labels is not None and case.labels is not None
+    case.labels.unlink()
+    import_module("handbones.commands.pseudo")  # its options are those of the real one
+    known = Knowing({radiograph.pixels.tobytes(): labels})
+    monkeypatch.setattr("handbones.commands.looking.open_segmenter", lambda *_, **__: known)
+    assert run(["pseudo", "BUNDLE", str(data), "--out", str(out)]) == 0
+    assert "1 of 1 pictures kept" in capsys.readouterr().out
+    with pytest.raises(UserError, match="no labels: expected"):
+        open_collection(data)
 
 
 def test_nothing_to_label(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,6 +100,14 @@ def test_tiles_and_scales_agree_on_one_grid() -> None:
     assert np.abs(blend.logits() - echo(picture)).max() < 3
 
 
+def test_models_of_different_sizes_count_alike_at_the_border() -> None:
+    blend = Blend(Grid(Window(0, 0, 128, 128), 64, 64))
+    small, large = (View.of(Rectangle.whole(128, 128), (128, 128), size, STRIDE) for size in (64, 128))
+    for view, logit in ((small, -1.0), (large, 3.0)):
+        blend.add(view, np.full((29, view.frame.height // STRIDE, view.frame.width // STRIDE), logit, np.float32))
+    np.testing.assert_allclose(blend.logits(), 1.0, atol=1e-6)
+
+
 def test_a_bone_of_few_cells_keeps_its_outline() -> None:
     """The shares of a disc in cells of 16 pixels: cubic interpolation finds it again, bilinear makes it a diamond."""
     y, x = np.mgrid[:512, :512]

@@ -31,7 +31,7 @@ def test_scores_and_files(bundle: Path, drawn: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(row, expected, atol=1e-12)
     evaluation.write(tmp_path)
     rows = list(csv.DictReader((tmp_path / "dice.csv").open()))
-    assert list(rows[0]) == ["image", "bone", "dice"] and len(rows) == 6 * 29
+    assert list(rows[0]) == ["person", "image", "bone", "dice"] and len(rows) == 6 * 29
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["mean_dice"] == pytest.approx(np.mean([float(row["dice"]) for row in rows]), abs=1e-5)
     assert list(summary["bones"]) == list(BONES)

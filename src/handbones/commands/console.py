@@ -47,12 +47,12 @@ def quoted(path: Path | str) -> str:
     return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
 
 
-def collection_of(data: Path, *, skip_bad: bool) -> Collection:
+def collection_of(data: Path, *, skip_bad: bool, labels_wanted: bool = True) -> Collection:
     """Open a collection; with `skip_bad` without the cases that have problems, of which a line tells.
 
     Then every picture is decoded first: what is damaged inside would stop the work that should leave it out.
     """
-    collection = open_collection(data, strict=not skip_bad, deep=skip_bad)
+    collection = open_collection(data, strict=not skip_bad, deep=skip_bad, labels_wanted=labels_wanted)
     say_left_out(collection)
     return collection
 

@@ -105,7 +105,7 @@ def pictures_of(inputs: Sequence[Path], *, skip_bad: bool = False) -> list[Case]
     """
     by_stem: dict[str, Case] = {}
     for path in inputs:
-        collection = open_collection(path, strict=not skip_bad, deep=skip_bad, part="test")
+        collection = open_collection(path, strict=not skip_bad, deep=skip_bad, part="test", labels_wanted=False)
         say_left_out(collection, most=len(collection.problems))
         for case in collection.cases:
             first = by_stem.setdefault(case.stem, case).image

@@ -40,7 +40,7 @@ def pseudo(
 
     if (out / "train").exists():
         raise UserError(f"{out}: holds a collection already: remove it, or choose another --out for this round")
-    collection = collection_of(data, skip_bad=skip_bad)
+    collection = collection_of(data, skip_bad=skip_bad, labels_wanted=False)
     cases = [case for case in collection.cases if case.labels is None]
     if not cases:
         raise UserError(f"{data}: every picture has labels: there is nothing to label")

@@ -104,7 +104,7 @@ def implausible(labels: Labels, case: Case) -> str:
 def look(segmenter: Segmenter, case: Case) -> Opinion:
     """Segment a picture and its mirror image, which are compared without the flip. Raises `UserError`."""
     radiograph = read(case.image)
-    mirror = Radiograph.from_array(np.ascontiguousarray(radiograph.to_uint8()[:, ::-1]))
+    mirror = Radiograph.from_array(np.ascontiguousarray(radiograph.to_uint8()[:, ::-1]), radiograph.spacing)
     single = segmenter.unflipped()
     plain, mirrored = single.segment_many([(radiograph, case.known), (mirror, case.known.mirrored())])
     ours, theirs = plain.packed(), np.ascontiguousarray(mirrored.packed()[:, ::-1])

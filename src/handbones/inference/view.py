@@ -248,7 +248,10 @@ class View:
         weights = self.weight * np.outer(_share(height, self.tiles[0]), _share(width, self.tiles[1]))
         if self.fading:
             weights *= np.maximum(np.outer(_hann(height), _hann(width)), _LEAST)
-        return span, _moved(logits, cells, rows, columns, cubic=True), _moved(weights, cells, rows, columns)
+        # A cell whose centre is beyond the last logit's counts whole; beside a view that is turned there is nothing.
+        border = cv2.BORDER_REPLICATE if _upright(cells) else cv2.BORDER_CONSTANT
+        weights = _moved(weights, cells, rows, columns, border=border)
+        return span, _moved(logits, cells, rows, columns, cubic=True, border=cv2.BORDER_REPLICATE), weights
 
 
 class Blend:
@@ -316,10 +319,18 @@ def _share(length: int, starts: Starts) -> Weights:
     return _hann(length) / total
 
 
-def _moved(planes: Planes, matrix: Matrix, rows: int, columns: int, *, cubic: bool = False) -> Planes:
+def _upright(matrix: Matrix) -> bool:
+    """Whether a map leaves upright what is, but for mirrors and quarter turns."""
+    nought = np.abs(matrix[:2, :2]) < 1e-6
+    return bool(nought[0, 0] and nought[1, 1]) or bool(nought[0, 1] and nought[1, 0])
+
+
+def _moved(
+    planes: Planes, matrix: Matrix, rows: int, columns: int, *, cubic: bool = False, border: int = cv2.BORDER_CONSTANT
+) -> Planes:
     """Planes (..., rows, columns) under an affine map; exact and not copied if it only turns by quarters or mirrors.
 
-    Interpolated bilinearly and black outside, or cubically and going on as at the border.
+    Interpolated bilinearly, or cubically; `border` says what is outside of them (black), as in OpenCV.
     """
     swapped = abs(matrix[0, 0]) < 0.5
     exact = planes.swapaxes(-1, -2) if swapped else planes
@@ -330,9 +341,9 @@ def _moved(planes: Planes, matrix: Matrix, rows: int, columns: int, *, cubic: bo
     if exact.shape[-2:] == (rows, columns) and np.allclose(matrix[:2], wanted, atol=1e-6):
         return exact[..., :: int(np.sign(y)), :: int(np.sign(x))]
     if planes.ndim > 2:
-        return np.stack([_moved(plane, matrix, rows, columns, cubic=cubic) for plane in planes])
+        return np.stack([_moved(plane, matrix, rows, columns, cubic=cubic, border=border) for plane in planes])
     if cubic and np.allclose(matrix, resizing(planes.shape[1], planes.shape[0], columns, rows), atol=1e-6):
         return np.asarray(cv2.resize(planes, (columns, rows), interpolation=cv2.INTER_CUBIC))  # the same, but sooner
-    how, border = (cv2.INTER_CUBIC, cv2.BORDER_REPLICATE) if cubic else (cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
+    how = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
     moved = cv2.warpAffine(planes, matrix[:2], (columns, rows), flags=how, borderMode=border)
     return np.asarray(moved, planes.dtype)

@@ -55,8 +55,10 @@ class Evaluation:
 
     @property
     def by_picture(self) -> dict[str, float]:
-        """Mean of each picture over the bones, by file name."""
-        return {case.name: float(row.mean()) for case, row in zip(self.cases, self.dice, strict=True)}
+        """Mean of each picture over the bones, by person and file name: `ID001/image1_R.png`."""
+        return {
+            f"{case.person}/{case.name}": float(row.mean()) for case, row in zip(self.cases, self.dice, strict=True)
+        }
 
     @cached_property
     def tilt(self) -> npt.NDArray[np.float64]:
@@ -88,12 +90,13 @@ class Evaluation:
         }
 
     def write(self, folder: Path) -> None:
-        """Write dice.csv (image, bone, dice) and summary.json."""
+        """Write dice.csv (person, image, bone, dice) and summary.json."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("image", "bone", "dice"))
+        writer.writerow(("person", "image", "bone", "dice"))
         for case, row in zip(self.cases, self.dice, strict=True):
-            writer.writerows((case.name, bone, f"{value:.6f}") for bone, value in zip(BONES, row, strict=True))
+            head = case.person, case.name
+            writer.writerows((*head, bone, f"{value:.6f}") for bone, value in zip(BONES, row, strict=True))
         write_text(folder / "dice.csv", text.getvalue())
         write_text(folder / "summary.json", json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n")
 

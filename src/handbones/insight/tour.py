@@ -122,11 +122,14 @@ def bar_figure(bones: dict[str, float]) -> "Figure":
 
 
 def _pictures(section: Section, out: Path, cases: list[Case], dice: dict[str, float]) -> None:
-    ranked = sorted(cases, key=lambda case: -dice[case.name])
+    def own(case: Case) -> float:
+        return dice[f"{case.person}/{case.name}"]
+
+    ranked = sorted(cases, key=own, reverse=True)
     chosen = dict(zip(("best", "middle", "worst"), (ranked[0], ranked[len(ranked) // 2], ranked[-1]), strict=True))
     for word, case in chosen.items():
         assert case.labels is not None
-        section.heading(f"The {word}: {case.person}, Dice {dice[case.name]:.3f}")
+        section.heading(f"The {word}: {case.person}, Dice {own(case):.3f}")
         found = load_labels(out / "labels" / f"{case.stem}.json")
         pairs = [(load_labels(case.labels), "as they are"), (found, "as they were found")]
         section.gallery([(_drawn(case, labels), text) for labels, text in pairs], width=420)

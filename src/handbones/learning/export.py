@@ -126,6 +126,8 @@ def export_onnx(network: Network, recipe: Recipe, card: Card, path: Path, precis
     with atomic_path(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
         difference = _disagreement(network, temporary)
+        if np.isnan(difference):
+            raise UserError(f"{path}: not written: its logits are no numbers: train again with a lower optimiser.lr")
         if difference > TOLERANCE:
             raise UserError(f"{path}: not written: onnxruntime's logits differ from torch's by {difference:.1e}")
     logger.info("%s agrees with torch to %.1e", path, difference)
@@ -182,7 +184,10 @@ def _no_weight(node: Any, weights: Collection[str]) -> bool | None:
 
 
 def _disagreement(network: Network, path: Path) -> float:
-    """Largest difference of logits on noise of two sizes, as a share of the largest logit (at least 1)."""
+    """Largest difference of logits on noise of two sizes, as a share of the largest logit (at least 1).
+
+    NaN where the logits are not finite, infinite where onnxruntime fails.
+    """
     import onnxruntime  # noqa: PLC0415
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -198,5 +203,7 @@ def _disagreement(network: Network, path: Path) -> float:
             return float("inf")
         with torch.no_grad():
             theirs = network(**{name: torch.from_numpy(array) for name, array in given.items()}).numpy()
+        if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+            return float("nan")
         worst = max(worst, float(np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max())))
     return worst

@@ -11,6 +11,7 @@ cache/        decoded pictures, while it trains
 
 import csv
 import errno
+import filecmp
 import io
 import json
 import logging
@@ -80,7 +81,7 @@ class Split:
     def of(cls, recipe: Recipe, collection: Collection | None, pseudo: Collection | None = None) -> "Split":
         """Training and validation cases of the recipe's fold. Raises `UserError` where there are too few.
 
-        Of the pseudo-labelled cases those of people who validate are left out.
+        Of the pseudo-labelled cases those of people who validate are left out, and copies of pictures that do.
         """
         if collection is None:
             if recipe.phantoms.profile is None:
@@ -96,6 +97,7 @@ class Split:
         train, valid = pairs[settings.fold]
         held_out = {cases[i].person for i in valid}
         guessed = [case for case in pseudo.labelled if case.person not in held_out] if pseudo else []
+        guessed = _without_copies(guessed, [cases[i] for i in valid])
         if pseudo is not None and not guessed:
             raise UserError(f"{pseudo.root}: no pseudo-labels of people who do not validate: leave --pseudo out")
         return cls([cases[i] for i in train], [cases[i] for i in valid], guessed)
@@ -125,6 +127,18 @@ class Split:
         parts = {"train": self.train, "validation": self.valid} | ({"pseudo": self.pseudo} if self.pseudo else {})
         names = {part: [f"{case.person}/{case.name}" for case in cases] for part, cases in parts.items()}
         return names | ({"earlier": list(self.earlier)} if self.earlier else {})
+
+
+def _without_copies(cases: list[Case], of: Sequence[Case]) -> list[Case]:
+    """The cases whose picture is not byte for byte one of those: under another name nothing else tells."""
+    by_size: dict[int, list[Path]] = {}
+    for case in of:
+        by_size.setdefault(case.image.stat().st_size, []).append(case.image)
+
+    def copied(image: Path) -> bool:
+        return any(filecmp.cmp(image, other, shallow=False) for other in by_size.get(image.stat().st_size, ()))
+
+    return [case for case in cases if not copied(case.image)]
 
 
 def refuse_another(folder: Path) -> None:
