@@ -51,7 +51,7 @@ def measure(
                     shape = radiograph.height, radiograph.width
                     seen = [hand for hand in hands if hand.found]
                     for number, hand in enumerate(seen, 1):
-                        tables.add(case.person, case.name, "model", number, hand.labels(), shape, radiograph.spacing)
+                        tables.add(case.person, case.name, "model", number, hand, shape, radiograph.spacing)
                     if not seen:
                         notes.append(f"{case.image}: {NO_HAND}")
                         tables.add(case.person, case.name, "model", 0, Labels({}), shape, radiograph.spacing)

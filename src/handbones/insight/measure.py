@@ -18,9 +18,11 @@ import numpy.typing as npt
 from handbones.anatomy import ANATOMY, BONES, INDEX
 from handbones.errors import UsageError
 from handbones.files import write_text
+from handbones.inference.hand import hands_of, spots_of
 from handbones.inference.segmentation import Segmentation, labels_of
 from handbones.insight.shapes import Shapes, shapes_of
 from handbones.labels import Labels
+from handbones.raster import Outlines
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,6 +39,10 @@ RATIOS = (
 )
 """Ratios of lengths, in the order of the table."""
 _FOREARM = frozenset(bone.label for bone in ANATOMY if bone.group == "forearm")
+_SHORT, _LEAST_SHORT = 0.005, 2.0
+"""How far from the picture's edge a model may end what the edge cuts: in lengths of the hand; pixels at least."""
+_SLIVER = 0.25
+"""Of a finger bone with less than this share of the area that goes with its hand, most is not in the picture."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class BoneMeasure:
     degrees: float
     """Angle of the axis from upright, -90 to 90, positive where the upper end leans to the right."""
     whole: bool
-    """False where the bone reaches the edge of the picture, so that it is cut, and for radius and ulna."""
+    """False where the bone reaches the edge of the picture, or is a sliver of one, and for radius and ulna."""
     pieces: int
     """Polygons; what a model left beside a bone counts in its length and area."""
 
@@ -79,12 +85,13 @@ def measure(labels: Labels | Segmentation, height: int, width: int, spacing: Spa
     """
     if spacing and (len(spacing) != 2 or not all(0 < length < math.inf for length in spacing)):
         raise UsageError(f"spacing {spacing}: needs millimetres of a row and of a column, above 0")
+    found = isinstance(labels, Segmentation)
     labels = labels_of(labels)
     tall = spacing[0] / spacing[1] if spacing else 1.0
     unit = spacing[1] if spacing else 1.0
-    whole = {label: _is_whole(label, polygons, height, width) for label, polygons in labels.polygons.items()}
     square = labels.map(lambda points: points * (1.0, tall))
     shapes = shapes_of(labels, tall)
+    whole = _whole(square, shapes, (width, height * tall), tall, found=found)
     bones = [_bone(shapes, label, whole[label], unit) for label in BONES if label in labels.polygons]
     lengths = {bone.label: bone.length if bone.whole else math.nan for bone in bones}
     carpal_height = _carpal_height(shapes, square) * unit
@@ -100,11 +107,24 @@ def _bone(shapes: Shapes, label: str, whole: bool, unit: float) -> BoneMeasure:
     return BoneMeasure(label, length * unit, across * unit, area * unit**2, degrees, whole, int(shapes.parts[index]))
 
 
-def _is_whole(label: str, polygons: Sequence[Floats], height: int, width: int) -> bool:
-    if label in _FOREARM:  # where a radiograph of the hand ends them, be it with a black border
-        return False
-    points = np.concatenate(polygons)
-    return bool((points > 0.5).all() and (points < np.array([width, height]) - 1.5).all())
+def _whole(square: Labels, shapes: Shapes, size: tuple[float, float], tall: float, *, found: bool) -> dict[str, bool]:
+    """Whether a bone is all there, by label, in a picture of `size` (width, height) in square pixels.
+
+    `found`: by a model, which ends its outline a little before the edge that cuts a bone. Radius and ulna end where a
+    radiograph of the hand ends them, be it with a black border.
+    """
+    hand = next(iter(hands_of(spots_of(Outlines.of(square.by_bone())))), None)
+    room = 0.5 * np.array([1.0, tall])
+    if found:
+        room = room + max(_LEAST_SHORT, _SHORT * hand.length if hand else 0.0)
+    far = np.array(size) - (1.0, tall) - room
+    whole = {}
+    for label, polygons in square.polygons.items():
+        points = np.concatenate(polygons)
+        inside = label not in _FOREARM and bool(((points > room) & (points < far)).all())
+        least = _SLIVER * hand.areas()[INDEX[label]] if hand and ANATOMY[INDEX[label]].digit else 0.0
+        whole[label] = inside and bool(shapes.area[INDEX[label]] >= least)
+    return whole
 
 
 def _carpal_height(shapes: Shapes, labels: Labels) -> float:
@@ -149,9 +169,9 @@ class Tables:
 
     def __init__(self) -> None:
         hand = ("person", "image", "source", "hand")
-        bones = (*hand, "bone", "name", "whole", "pieces", "degrees", "length_px", "width_px", "area_px")
+        of_bone = (*hand, "bone", "name", "whole", "pieces", "degrees", "length_px", "width_px", "area_px")
         hands = (*hand, *RATIOS, "carpal_height_px")
-        self.bones: list[Sequence[Any]] = [(*bones, "length_mm", "width_mm", "area_mm2")]
+        self.bones: list[Sequence[Any]] = [(*of_bone, "length_mm", "width_mm", "area_mm2")]
         self.hands: list[Sequence[Any]] = [(*hands, "carpal_height_mm", "mm_per_row", "mm_per_column")]
 
     def add(
@@ -160,16 +180,16 @@ class Tables:
         image: str,
         source: str,
         hand: int,
-        labels: Labels,
+        bones: Labels | Segmentation,
         shape: tuple[int, int],
         spacing: Spacing | None,
     ) -> None:
         """Measure a hand in a picture of `shape` (height, width).
 
-        `source` tells where its labels are from, `hand` which one it is, counted from the left; 0 where there is none.
+        `source` tells where its bones are from, `hand` which one it is, counted from the left; 0 where there is none.
         """
-        pixels = measure(labels, *shape)
-        metres = measure(labels, *shape, spacing) if spacing else None
+        pixels = measure(bones, *shape)
+        metres = measure(bones, *shape, spacing) if spacing else None
         names = {bone.label: bone.name for bone in ANATOMY}
         for index, bone in enumerate(pixels.bones):
             other = metres.bones[index] if metres else None
