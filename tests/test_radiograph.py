@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dicoms import dicom
 from handbones.errors import UserError
 from handbones.radiograph import Radiograph, load_radiograph, picture_size, quick_check
 
@@ -130,20 +131,6 @@ def test_float_tiff_is_scaled_into_sixteen_bits(tmp_path: Path) -> None:
     pixels = load_radiograph(saved(tmp_path / "float.tif", GRAY.astype(np.float32) / 255)).pixels
     assert pixels.dtype == np.uint16
     np.testing.assert_allclose(pixels / 65535, GRAY / GRAY.max(), atol=1e-4)
-
-
-def dicom(path: Path, pixels: npt.NDArray[Any], photometric: str = "MONOCHROME2", **fields: Any) -> Path:
-    pydicom = pytest.importorskip("pydicom")
-    dataset = pydicom.Dataset()
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
-    dataset.SOPInstanceUID = "1.2.3"
-    dataset.set_pixel_data(pixels, photometric, bits_stored=pixels.itemsize * 8)
-    for name, value in fields.items():
-        setattr(dataset, name, value)
-    dataset.save_as(path, enforce_file_format=True)
-    return path
 
 
 def test_dicom_turns_monochrome1_over_and_tells_the_spacing(tmp_path: Path) -> None:

@@ -63,6 +63,11 @@ def dicom_size(path: Path) -> tuple[int, int]:
     return int(dataset.Rows), int(dataset.Columns)
 
 
+def dicom_spacing(path: Path) -> Spacing | None:
+    """The spacing of a file's pixels, where it tells, without decoding them. Raises `UserError`."""
+    return _spacing(_read_dicom(path))
+
+
 def _read_dicom(path: Path, content: bytes | None = None) -> Any:
     """The dataset of a file's content, or of all but its pixels where only its path is given."""
     from pydicom import dcmread  # noqa: PLC0415 slow to import

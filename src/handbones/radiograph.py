@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handbones.dicom import dicom_size, load_dicom
+from handbones.dicom import dicom_size, dicom_spacing, load_dicom
 from handbones.errors import UserError
 from handbones.files import explain
 from handbones.png import decode_equal_channels
@@ -76,6 +76,11 @@ class Radiograph:
     @property
     def width(self) -> int:
         return int(self.pixels.shape[1])
+
+    @property
+    def tall(self) -> float:
+        """How many times as high as wide a pixel is; 1 where the file does not tell."""
+        return _tall(self.spacing)
 
     @classmethod
     def from_array(cls, pixels: npt.NDArray[Any], spacing: tuple[float, float] | None = None) -> "Radiograph":
@@ -198,6 +203,18 @@ def picture_size(path: str | os.PathLike[str]) -> Size:
         return dicom_size(Path(path))
     radiograph = load_radiograph(path)
     return radiograph.height, radiograph.width
+
+
+def pixel_tallness(path: Path) -> float:
+    """How many times as high as wide the pixels of a picture are: by the header of a DICOM, 1 for other files.
+
+    Raises `UserError`.
+    """
+    return _tall(dicom_spacing(path)) if is_dicom(path) else 1.0
+
+
+def _tall(spacing: tuple[float, float] | None) -> float:
+    return spacing[0] / spacing[1] if spacing else 1.0
 
 
 def _ends(path: str | os.PathLike[str]) -> tuple[bytes, bytes]:

@@ -157,12 +157,13 @@ def wrist_of(labels: Labels) -> Wrist | None:
     return Wrist(forearm / length, hand, 1 if _cross(forearm, across) > 0 else -1)
 
 
-def wrist_tilt(labels: Labels) -> float | None:
+def wrist_tilt(labels: Labels, tall: float = 1.0) -> float | None:
     """Degrees from the axis of the forearm to that of metacarpal 3, positive towards the little finger.
 
-    None where the middle metacarpal, the forearm or the fingers that tell the side are missing.
+    `tall`: how many times as high as wide a pixel is. None where the middle metacarpal, the forearm or the fingers
+    that tell the side are missing.
     """
-    wrist = wrist_of(labels)
+    wrist = wrist_of(labels if tall == 1 else labels.map(lambda points: points * (1.0, tall)))
     return None if wrist is None else wrist.tilt
 
 

@@ -1,12 +1,21 @@
 """What `measure` says of a picture's bones, and what it leaves empty."""
 
 import math
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+from dicoms import dicom
+from handbones.anatomy import ANATOMY
+from handbones.collection import metadata_from_labels, open_collection, tilt_of
+from handbones.commands.check import check
 from handbones.inference.segmentation import Segmentation
+from handbones.insight.eda.tables import bones_by_case
 from handbones.insight.measure import measure
-from handbones.labels import Labels, masks_to_labels
+from handbones.insight.survey import look, survey
+from handbones.labels import Labels, load_labels, masks_to_labels, save_labels
+from handbones.sides import wrist_tilt
 from hands import SIZE, hand
 
 
@@ -42,3 +51,39 @@ def test_a_sliver_is_not_whole_wherever_it_ends() -> None:
     assert math.isnan(measures.ratios["distal_to_middle_phalanx_3"])
     small = labels.map(lambda points: 0.3 * points)
     assert np.isfinite(measure(small, SIZE, SIZE).ratios["distal_to_middle_phalanx_3"])
+
+
+def bent() -> Labels:
+    """A hand whose wrist is bent by 30 degrees."""
+    labels = hand(0)
+    wrist = labels.polygons["Lunate"][0].mean(axis=0)
+    turn = np.array([[np.cos(0.52), np.sin(0.52)], [-np.sin(0.52), np.cos(0.52)]])
+    forearm = {label: labels.polygons[label] for label in ("Radius", "Ulna")}
+    moved = labels.map(lambda points: (points - wrist) @ turn + wrist)
+    return Labels(moved.polygons | forearm)
+
+
+def squeezed(root: Path, **fields: list[float]) -> Path:
+    """A collection of one DICOM with half of the rows that square pixels would have."""
+    root.mkdir()
+    dicom(root / "a_R.dcm", np.zeros((SIZE // 2, SIZE), np.uint8), **fields)
+    save_labels(bent().map(lambda points: (points + 0.5) * (1, 0.5) - 0.5), root / "a_R.json")
+    return root
+
+
+def test_angles_are_those_of_square_pixels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [case] = open_collection(squeezed(tmp_path / "a", PixelSpacing=[0.4, 0.2])).cases
+    tilt = wrist_tilt(bent())
+    assert tilt is not None and abs(tilt) > 20
+    assert tilt_of(case) == metadata_from_labels(case).tilt == pytest.approx(tilt, abs=0.5)
+    assert look(case).tilt == pytest.approx(tilt, abs=0.5)
+    [unknown] = open_collection(squeezed(tmp_path / "b")).cases
+    assert tilt_of(unknown) == pytest.approx(wrist_tilt(load_labels(unknown.labels)))
+    wanted = {bone.label: bone.degrees for bone in measure(bent(), SIZE, SIZE).bones}
+    rows = bones_by_case(survey([case])).rows
+    told = {row[2]: row[-1] for row in rows}  # of round bones half a pixel decides
+    assert {bone.label: told[bone.label] for bone in ANATOMY[:19]} == pytest.approx(
+        {bone.label: wanted[bone.label] for bone in ANATOMY[:19]}, abs=3
+    )
+    check(tmp_path / "a")
+    assert "1 of 1 bent" in capsys.readouterr().out

@@ -95,7 +95,7 @@ def implausible(labels: Labels, case: Case) -> str:
     side = side_from_labels(labels)
     if case.side is not None and side != case.side:
         return "the labels are of the other hand"
-    tilt = wrist_tilt(labels)
+    tilt = wrist_tilt(labels, case.tall)
     if tilt is None or abs(tilt) > _MOST_TILTED:
         return "the wrist is bent further than any"
     return ""

@@ -100,10 +100,8 @@ def measure(labels: Labels | Segmentation, height: int, width: int, spacing: Spa
 
 def _bone(shapes: Shapes, label: str, whole: bool, unit: float) -> BoneMeasure:
     index = INDEX[label]
-    x, y = shapes.axis[index]
-    degrees = math.degrees(math.atan2(x, -y))
-    degrees = degrees - 180 if degrees > 90 else degrees + 180 if degrees <= -90 else degrees
-    length, across, area = (float(values[index]) for values in (shapes.length, shapes.width, shapes.area))
+    figures = shapes.length, shapes.width, shapes.area, shapes.degrees
+    length, across, area, degrees = (float(values[index]) for values in figures)
     return BoneMeasure(label, length * unit, across * unit, area * unit**2, degrees, whole, int(shapes.parts[index]))
 
 

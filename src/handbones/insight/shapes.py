@@ -56,6 +56,11 @@ class Shapes:
     roughness: Floats
     """(29,) distance (root mean square) of the outline from its 20 lowest harmonics, as a share of its size."""
 
+    @property
+    def degrees(self) -> Floats:
+        """(29,) angle of the axis from upright, -90 to 90, positive where it leans to the right."""
+        return np.degrees(np.arctan2(self.axis[:, 0], -self.axis[:, 1]))
+
 
 def shapes_of(labels: Labels, tall: float = 1.0) -> Shapes:
     """Measure every bone of a radiograph whose pixels are `tall` times as high as wide; the unit is their width.
