@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handbones.dicom import dicom_size, dicom_spacing, load_dicom
+from handbones.dicom import dicom_scale, dicom_size, load_dicom
 from handbones.errors import UserError
 from handbones.files import explain
 from handbones.png import decode_equal_channels
@@ -51,6 +51,8 @@ class Radiograph:
     spacing: tuple[float, float] | None = None
     """Millimetres per row and per column, where the file tells."""
     path: Path | None = None
+    aspect: float = 1.0
+    """How many times as high as wide a pixel is, where the file tells that and no spacing."""
 
     def __post_init__(self) -> None:
         """Raises `UserError` for other shapes and types."""
@@ -79,8 +81,8 @@ class Radiograph:
 
     @property
     def tall(self) -> float:
-        """How many times as high as wide a pixel is; 1 where the file does not tell."""
-        return _tall(self.spacing)
+        """How many times as high as wide a pixel is: by its spacing, else by `aspect`."""
+        return self.spacing[0] / self.spacing[1] if self.spacing else self.aspect
 
     @classmethod
     def from_array(cls, pixels: npt.NDArray[Any], spacing: tuple[float, float] | None = None) -> "Radiograph":
@@ -136,8 +138,8 @@ def load_radiograph(path: str | os.PathLike[str], content: bytes | None = None) 
     except OSError as error:
         raise explain(error, path, "read") from error
     if _is_dicom(path, content):
-        values, spacing = load_dicom(path, content)
-        return Radiograph(_unsigned(values), spacing, path)
+        values, (spacing, aspect) = load_dicom(path, content)
+        return Radiograph(_unsigned(values), spacing, path, aspect)
     fault = _fault(content, content[-_TAIL_BYTES:])
     if fault == _CUT_SHORT:
         fault = _fault(content, content)
@@ -210,11 +212,7 @@ def pixel_tallness(path: Path) -> float:
 
     Raises `UserError`.
     """
-    return _tall(dicom_spacing(path)) if is_dicom(path) else 1.0
-
-
-def _tall(spacing: tuple[float, float] | None) -> float:
-    return spacing[0] / spacing[1] if spacing else 1.0
+    return dicom_scale(path)[1] if is_dicom(path) else 1.0
 
 
 def _ends(path: str | os.PathLike[str]) -> tuple[bytes, bytes]:

@@ -12,7 +12,7 @@ from handbones.collection import metadata_from_labels, open_collection, tilt_of
 from handbones.commands.check import check
 from handbones.inference.segmentation import Segmentation
 from handbones.insight.eda.tables import bones_by_case
-from handbones.insight.measure import measure
+from handbones.insight.measure import Tables, measure
 from handbones.insight.survey import look, survey
 from handbones.labels import Labels, load_labels, masks_to_labels, save_labels
 from handbones.sides import wrist_tilt
@@ -77,6 +77,8 @@ def test_angles_are_those_of_square_pixels(tmp_path: Path, capsys: pytest.Captur
     assert tilt is not None and abs(tilt) > 20
     assert tilt_of(case) == metadata_from_labels(case).tilt == pytest.approx(tilt, abs=0.5)
     assert look(case).tilt == pytest.approx(tilt, abs=0.5)
+    [shaped] = open_collection(squeezed(tmp_path / "c", PixelAspectRatio=[2, 1])).cases
+    assert tilt_of(shaped) == tilt_of(case)
     [unknown] = open_collection(squeezed(tmp_path / "b")).cases
     assert tilt_of(unknown) == pytest.approx(wrist_tilt(load_labels(unknown.labels)))
     wanted = {bone.label: bone.degrees for bone in measure(bent(), SIZE, SIZE).bones}
@@ -87,3 +89,25 @@ def test_angles_are_those_of_square_pixels(tmp_path: Path, capsys: pytest.Captur
     )
     check(tmp_path / "a")
     assert "1 of 1 bent" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fields", [{"PixelSpacing": [0.4, 0.2]}, {"PixelAspectRatio": [2, 1]}])
+def test_tables_are_of_square_pixels(tmp_path: Path, fields: dict[str, list[float]]) -> None:
+    [case] = open_collection(squeezed(tmp_path / "a", **fields)).cases
+    radiograph, labels = case.load()
+    assert labels is not None
+    tables = Tables()
+    tables.add("1", "a", "labels", 1, labels, radiograph)
+    [squares] = [row for row in tables.bones if row[4] == "finger-11"]
+    [bone] = [bone for bone in measure(bent(), SIZE, SIZE).bones if bone.label == "finger-11"]
+    row = dict(zip(tables.bones[0], squares, strict=True))
+    assert float(row["length_px"]) == pytest.approx(bone.length, abs=1.5)
+    assert float(row["width_px"]) == pytest.approx(bone.width, abs=1.5)
+    assert float(row["degrees"]) == pytest.approx(bone.degrees, abs=2)
+    if "PixelSpacing" in fields:
+        assert float(row["length_mm"]) == pytest.approx(0.2 * float(row["length_px"]), rel=1e-4)
+    else:
+        assert row["length_mm"] == ""
+    ratio = tables.hands[1][tables.hands[0].index("proximal_phalanx_to_metacarpal_3")]
+    wanted = measure(bent(), SIZE, SIZE).ratios["proximal_phalanx_to_metacarpal_3"]
+    assert float(ratio) == pytest.approx(wanted, abs=0.02)

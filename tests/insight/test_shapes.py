@@ -14,7 +14,10 @@ from handbones.insight import survey as surveys
 from handbones.insight.measure import Tables, measure
 from handbones.insight.shapes import are_of_several_hands, largest_loop, shapes_of
 from handbones.labels import Labels
+from handbones.radiograph import Radiograph
 from hands import write_hands
+
+PIXELS = np.zeros((100, 100), np.uint8)
 
 
 def box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
@@ -90,7 +93,7 @@ def test_labels_of_two_hands_are_known() -> None:
 def test_angles_of_the_table_are_those_of_square_pixels() -> None:
     tables = Tables()
     leaning = np.array([(10.0, 10), (12, 10), (52, 30), (50, 30)])
-    tables.add("1", "a.dcm", "labels", 1, Labels({"finger-7": [leaning]}), (100, 100), (0.4, 0.2))
+    tables.add("1", "a.dcm", "labels", 1, Labels({"finger-7": [leaning]}), Radiograph(PIXELS, (0.4, 0.2)))
     header, row = tables.bones
     assert float(row[header.index("degrees")]) == pytest.approx(-45, abs=2)
 

@@ -48,13 +48,12 @@ def measure(
                     segmenter.clean = check_steps((*segmenter.clean, "specks"))
                 found = segmenter.segment_hands(cases)
                 for case, (radiograph, hands) in zip(cases, found, strict=True):
-                    shape = radiograph.height, radiograph.width
                     seen = [hand for hand in hands if hand.found]
                     for number, hand in enumerate(seen, 1):
-                        tables.add(case.person, case.name, "model", number, hand, shape, radiograph.spacing)
+                        tables.add(case.person, case.name, "model", number, hand, radiograph)
                     if not seen:
                         notes.append(f"{case.image}: {NO_HAND}")
-                        tables.add(case.person, case.name, "model", 0, Labels({}), shape, radiograph.spacing)
+                        tables.add(case.person, case.name, "model", 0, Labels({}), radiograph)
                     progress(1)
             else:
                 for case in cases:
@@ -76,6 +75,5 @@ def _add_labels(tables: "Tables", case: Case) -> bool:
 
     radiograph, labels = case.load()
     assert labels is not None
-    shape = radiograph.height, radiograph.width
-    tables.add(case.person, case.name, "labels", 1, labels, shape, radiograph.spacing)
+    tables.add(case.person, case.name, "labels", 1, labels, radiograph)
     return are_of_several_hands(labels)

@@ -1,7 +1,7 @@
 """Sizes of bones from labels: lengths, widths, areas, orientations, and the ratios that radiology uses.
 
-Definitions and their sources: docs/measurements.md. Everything is in pixels; millimetres only where the spacing of the
-pixels is known.
+Definitions and their sources: docs/measurements.md. Everything is in square pixels; millimetres only where the spacing
+of the pixels is known.
 """
 
 import csv
@@ -22,6 +22,7 @@ from handbones.inference.hand import hands_of, spots_of
 from handbones.inference.segmentation import Segmentation, labels_of
 from handbones.insight.shapes import Shapes, shapes_of
 from handbones.labels import Labels
+from handbones.radiograph import Radiograph
 from handbones.raster import Outlines
 
 Floats = npt.NDArray[np.float64]
@@ -77,17 +78,21 @@ class Measures:
     """`px` or `mm`."""
 
 
-def measure(labels: Labels | Segmentation, height: int, width: int, spacing: Spacing | None = None) -> Measures:
+def measure(
+    labels: Labels | Segmentation, height: int, width: int, spacing: Spacing | None = None, *, aspect: float = 1.0
+) -> Measures:
     """Measure bones in a picture of `height` x `width` pixels; in millimetres if `spacing` is given.
 
-    Where the spacings of rows and columns differ, outlines are brought to square pixels first. Raises `UsageError`
-    where they are no lengths, and for what is neither labels nor a segmentation.
+    Pixels that are `aspect` times as high as wide, by the spacing where that is given, are brought to squares as wide
+    as they first. Raises `UsageError` where these are no lengths, and for what is neither labels nor a segmentation.
     """
     if spacing and (len(spacing) != 2 or not all(0 < length < math.inf for length in spacing)):
         raise UsageError(f"spacing {spacing}: needs millimetres of a row and of a column, above 0")
+    if not 0 < aspect < math.inf:
+        raise UsageError(f"aspect {aspect}: needs how many times as high as wide a pixel is, above 0")
     found = isinstance(labels, Segmentation)
     labels = labels_of(labels)
-    tall = spacing[0] / spacing[1] if spacing else 1.0
+    tall = spacing[0] / spacing[1] if spacing else aspect
     unit = spacing[1] if spacing else 1.0
     square = labels.map(lambda points: points * (1.0, tall))
     shapes = shapes_of(labels, tall)
@@ -173,43 +178,22 @@ class Tables:
         self.hands: list[Sequence[Any]] = [(*hands, "carpal_height_mm", "mm_per_row", "mm_per_column")]
 
     def add(
-        self,
-        person: str,
-        image: str,
-        source: str,
-        hand: int,
-        bones: Labels | Segmentation,
-        shape: tuple[int, int],
-        spacing: Spacing | None,
+        self, person: str, image: str, source: str, hand: int, bones: Labels | Segmentation, radiograph: Radiograph
     ) -> None:
-        """Measure a hand in a picture of `shape` (height, width).
+        """Measure a hand in a picture.
 
         `source` tells where its bones are from, `hand` which one it is, counted from the left; 0 where there is none.
         """
-        pixels = measure(bones, *shape)
-        metres = measure(bones, *shape, spacing) if spacing else None
-        names = {bone.label: bone.name for bone in ANATOMY}
-        for index, bone in enumerate(pixels.bones):
-            other = metres.bones[index] if metres else None
-            degrees = (other or bone).degrees  # those of the hand, where pixels are not square
-            row = [
-                person,
-                image,
-                source,
-                hand,
-                bone.label,
-                names[bone.label],
-                int(bone.whole),
-                bone.pieces,
-                _short(degrees),
-            ]
-            row += [_short(value) for value in (bone.length, bone.width, bone.area)]
-            row += [_short(value) for value in (other.length, other.width, other.area)] if other else ["", "", ""]
-            self.bones.append(row)
-        known = metres or pixels
-        ratios = [_short(known.ratios[name]) for name in RATIOS]
-        heights = [_short(pixels.carpal_height), _short(metres.carpal_height) if metres else ""]
-        self.hands.append((person, image, source, hand, *ratios, *heights, *(spacing or ("", ""))))
+        begin, spacing = (person, image, source, hand), radiograph.spacing
+        measures = measure(bones, radiograph.height, radiograph.width, aspect=radiograph.tall)
+        unit = spacing[1] if spacing else math.nan  # of the squares that everything is measured in
+        for bone in measures.bones:
+            name = ANATOMY[INDEX[bone.label]].name
+            sizes = np.array([bone.length, bone.width, bone.area])
+            figures = [bone.degrees, *sizes, *sizes * (unit, unit, unit**2)]
+            self.bones.append((*begin, bone.label, name, int(bone.whole), bone.pieces, *map(_short, figures)))
+        figures = [*measures.ratios.values(), measures.carpal_height, measures.carpal_height * unit]
+        self.hands.append((*begin, *map(_short, figures), *(spacing or ("", ""))))
 
     def write(self, folder: Path) -> list[Path]:
         """Write bones.csv and ratios.csv; returns their paths. Raises `UserError`."""
