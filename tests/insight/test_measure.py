@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from dicoms import dicom
-from handbones.anatomy import ANATOMY
+from handbones.anatomy import ANATOMY, BONES
 from handbones.collection import metadata_from_labels, open_collection, tilt_of
 from handbones.commands.check import check
+from handbones.errors import UsageError
 from handbones.inference.segmentation import Segmentation
 from handbones.insight.eda.tables import bones_by_case
 from handbones.insight.measure import Tables, measure
@@ -111,3 +112,18 @@ def test_tables_are_of_square_pixels(tmp_path: Path, fields: dict[str, list[floa
     ratio = tables.hands[1][tables.hands[0].index("proximal_phalanx_to_metacarpal_3")]
     wanted = measure(bent(), SIZE, SIZE).ratios["proximal_phalanx_to_metacarpal_3"]
     assert float(ratio) == pytest.approx(wanted, abs=0.02)
+
+
+def test_what_is_of_two_hands_gives_no_ratio() -> None:
+    beside = hand(1).map(lambda points: points + np.array([SIZE, 0]))
+    here = hand(0).polygons
+    one = Labels({**here, "finger-8": here["finger-8"] + beside.polygons["finger-8"]})
+    alone, ratios = measure(hand(0), SIZE, 2 * SIZE).ratios, measure(one, SIZE, 2 * SIZE).ratios
+    assert math.isnan(ratios.pop("distal_to_middle_phalanx_3"))
+    assert ratios == pytest.approx({name: alone[name] for name in ratios}, nan_ok=True)
+    partial = Labels(here | {label: here[label] + beside.polygons[label] for label in BONES[:8]})
+    assert all(math.isnan(value) for value in measure(partial, SIZE, 2 * SIZE).ratios.values())
+    both = found(hand(0), SIZE, 2 * SIZE).united(found(beside, SIZE, 2 * SIZE))
+    with pytest.raises(UsageError, match=r"of 2 hands: measure each of segmentation\.hands"):
+        measure(both, SIZE, 2 * SIZE)
+    assert len(measure(both.hands[1], SIZE, 2 * SIZE).bones) == len(BONES)

@@ -17,6 +17,8 @@ from handbones.labels import Labels
 if TYPE_CHECKING:
     from handbones.insight.measure import Tables
 
+_SEVERAL = "seems to be of several hands, so it has no ratios: --bundle tells hands apart"
+
 
 @looking
 def measure(
@@ -58,7 +60,7 @@ def measure(
             else:
                 for case in cases:
                     if _add_labels(tables, case):
-                        notes.append(f"{case.labels}: seems to be of several hands, which --bundle tells apart")
+                        notes.append(f"{case.labels}: {_SEVERAL}")
                     progress(1)
         written = tables.write(out)
     for line in notes:

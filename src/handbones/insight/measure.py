@@ -20,7 +20,7 @@ from handbones.errors import UsageError
 from handbones.files import write_text
 from handbones.inference.hand import hands_of, spots_of
 from handbones.inference.segmentation import Segmentation, labels_of
-from handbones.insight.shapes import Shapes, shapes_of
+from handbones.insight.shapes import Shapes, are_of_several_hands, in_two_places, shapes_of
 from handbones.labels import Labels
 from handbones.radiograph import Radiograph
 from handbones.raster import Outlines
@@ -71,7 +71,7 @@ class Measures:
 
     bones: list[BoneMeasure]
     ratios: dict[str, float]
-    """By `RATIOS`; NaN where a bone for it is missing or cut."""
+    """By `RATIOS`; NaN where a bone for it is missing, cut or in two places."""
     carpal_height: float
     """Same unit as the lengths; NaN if not known."""
     unit: str
@@ -84,13 +84,16 @@ def measure(
     """Measure bones in a picture of `height` x `width` pixels; in millimetres if `spacing` is given.
 
     Pixels that are `aspect` times as high as wide, by the spacing where that is given, are brought to squares as wide
-    as they first. Raises `UsageError` where these are no lengths, and for what is neither labels nor a segmentation.
+    as they first. Raises `UsageError` where these are no lengths, for a segmentation of several hands, and for what is
+    neither labels nor a segmentation.
     """
     if spacing and (len(spacing) != 2 or not all(0 < length < math.inf for length in spacing)):
         raise UsageError(f"spacing {spacing}: needs millimetres of a row and of a column, above 0")
     if not 0 < aspect < math.inf:
         raise UsageError(f"aspect {aspect}: needs how many times as high as wide a pixel is, above 0")
     found = isinstance(labels, Segmentation)
+    if isinstance(labels, Segmentation) and len(labels.hands) > 1:
+        raise UsageError(f"the segmentation is of {len(labels.hands)} hands: measure each of segmentation.hands")
     labels = labels_of(labels)
     tall = spacing[0] / spacing[1] if spacing else aspect
     unit = spacing[1] if spacing else 1.0
@@ -98,8 +101,9 @@ def measure(
     shapes = shapes_of(labels, tall)
     whole = _whole(square, shapes, (width, height * tall), tall, found=found)
     bones = [_bone(shapes, label, whole[label], unit) for label in BONES if label in labels.polygons]
-    lengths = {bone.label: bone.length if bone.whole else math.nan for bone in bones}
-    carpal_height = _carpal_height(shapes, square) * unit
+    twice = set(BONES if are_of_several_hands(square) else in_two_places(square))
+    lengths = {bone.label: bone.length for bone in bones if bone.whole and bone.label not in twice}
+    carpal_height = math.nan if twice & {"finger-11", "Radius"} else _carpal_height(shapes, square) * unit
     return Measures(bones, _ratios(lengths, carpal_height), carpal_height, "mm" if spacing else "px")
 
 
