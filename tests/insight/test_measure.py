@@ -20,6 +20,10 @@ from handbones.sides import wrist_tilt
 from hands import SIZE, hand
 
 
+def box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
+
+
 def found(labels: Labels, height: int, width: int) -> Segmentation:
     """What a model would find that is sure of the labels."""
     return Segmentation.from_logits(20.0 * labels.masks(height, width) - 10, height, width)
@@ -127,3 +131,9 @@ def test_what_is_of_two_hands_gives_no_ratio() -> None:
     with pytest.raises(UsageError, match=r"of 2 hands: measure each of segmentation\.hands"):
         measure(both, SIZE, 2 * SIZE)
     assert len(measure(both.hands[1], SIZE, 2 * SIZE).bones) == len(BONES)
+
+
+def test_there_is_no_carpal_height_of_a_cut_metacarpal() -> None:
+    bones = {"finger-11": [box(40, 0, 49, 169)], "Radius": [box(20, 220, 70, 290)]}
+    assert math.isnan(measure(Labels(bones), 300, 100).carpal_height)
+    assert measure(Labels(bones).map(lambda points: points + np.array([0, 9])), 310, 100).carpal_height > 40

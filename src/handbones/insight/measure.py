@@ -73,7 +73,7 @@ class Measures:
     ratios: dict[str, float]
     """By `RATIOS`; NaN where a bone for it is missing, cut or in two places."""
     carpal_height: float
-    """Same unit as the lengths; NaN if not known."""
+    """Same unit as the lengths; NaN if not known, as where metacarpal 3 is not whole."""
     unit: str
     """`px` or `mm`."""
 
@@ -103,7 +103,8 @@ def measure(
     bones = [_bone(shapes, label, whole[label], unit) for label in BONES if label in labels.polygons]
     twice = set(BONES if are_of_several_hands(square) else in_two_places(square))
     lengths = {bone.label: bone.length for bone in bones if bone.whole and bone.label not in twice}
-    carpal_height = math.nan if twice & {"finger-11", "Radius"} else _carpal_height(shapes, square) * unit
+    known = "finger-11" in lengths and "Radius" not in twice
+    carpal_height = _carpal_height(shapes, square) * unit if known else math.nan
     return Measures(bones, _ratios(lengths, carpal_height), carpal_height, "mm" if spacing else "px")
 
 
@@ -137,10 +138,10 @@ def _whole(square: Labels, shapes: Shapes, size: tuple[float, float], tall: floa
 def _carpal_height(shapes: Shapes, labels: Labels) -> float:
     """From the base of the third metacarpal to the radius, along the axis of the metacarpal prolonged.
 
-    NaN where one of the two is missing, or the axis misses the radius.
+    NaN where there is no radius, or the axis misses it.
     """
     bone = INDEX["finger-11"]
-    if np.isnan(shapes.area[bone]) or "Radius" not in labels.polygons:
+    if "Radius" not in labels.polygons:
         return math.nan
     ends = [shapes.top[bone], shapes.bottom[bone]]
     base = min(ends, key=lambda end: float(np.hypot(*(end - shapes.centre[INDEX["Radius"]]))))
