@@ -137,3 +137,9 @@ def test_there_is_no_carpal_height_of_a_cut_metacarpal() -> None:
     bones = {"finger-11": [box(40, 0, 49, 169)], "Radius": [box(20, 220, 70, 290)]}
     assert math.isnan(measure(Labels(bones), 300, 100).carpal_height)
     assert measure(Labels(bones).map(lambda points: points + np.array([0, 9])), 310, 100).carpal_height > 40
+
+
+def test_the_carpal_height_is_between_outlines_of_masks() -> None:
+    bones = {"finger-11": [box(40, 10, 49, 169)], "Radius": [box(20, 220, 70, 290)]}
+    assert measure(Labels(bones), 300, 100).carpal_height == pytest.approx(50)  # rows 170 to 219
+    assert measure(Labels(bones), 300, 100, (0.4, 0.2)).carpal_height == pytest.approx(20)

@@ -23,7 +23,7 @@ from handbones.inference.segmentation import Segmentation, labels_of
 from handbones.insight.shapes import Shapes, are_of_several_hands, in_two_places, shapes_of
 from handbones.labels import Labels
 from handbones.radiograph import Radiograph
-from handbones.raster import Outlines
+from handbones.raster import Outlines, grow
 
 Floats = npt.NDArray[np.float64]
 
@@ -104,7 +104,8 @@ def measure(
     twice = set(BONES if are_of_several_hands(square) else in_two_places(square))
     lengths = {bone.label: bone.length for bone in bones if bone.whole and bone.label not in twice}
     known = "finger-11" in lengths and "Radius" not in twice
-    carpal_height = _carpal_height(shapes, square) * unit if known else math.nan
+    radius = [grow(polygon) * (1.0, tall) for polygon in labels.polygons.get("Radius", [])]
+    carpal_height = _carpal_height(shapes, radius) * unit if known else math.nan
     return Measures(bones, _ratios(lengths, carpal_height), carpal_height, "mm" if spacing else "px")
 
 
@@ -135,21 +136,19 @@ def _whole(square: Labels, shapes: Shapes, size: tuple[float, float], tall: floa
     return whole
 
 
-def _carpal_height(shapes: Shapes, labels: Labels) -> float:
-    """From the base of the third metacarpal to the radius, along the axis of the metacarpal prolonged.
+def _carpal_height(shapes: Shapes, radius: Sequence[Floats]) -> float:
+    """From the base of the third metacarpal to the outlines of the radius, along the axis of the metacarpal prolonged.
 
     NaN where there is no radius, or the axis misses it.
     """
     bone = INDEX["finger-11"]
-    if "Radius" not in labels.polygons:
-        return math.nan
     ends = [shapes.top[bone], shapes.bottom[bone]]
     base = min(ends, key=lambda end: float(np.hypot(*(end - shapes.centre[INDEX["Radius"]]))))
     down = base - shapes.centre[bone]
     down /= max(float(np.hypot(*down)), 1e-9)
     across = np.array([-down[1], down[0]])
     hits: list[float] = []
-    for polygon in labels.polygons["Radius"]:
+    for polygon in radius:
         points = polygon - base
         along, aside = points @ down, points @ across
         along1, aside1 = np.roll(along, -1), np.roll(aside, -1)
