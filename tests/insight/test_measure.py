@@ -143,3 +143,11 @@ def test_the_carpal_height_is_between_outlines_of_masks() -> None:
     bones = {"finger-11": [box(40, 10, 49, 169)], "Radius": [box(20, 220, 70, 290)]}
     assert measure(Labels(bones), 300, 100).carpal_height == pytest.approx(50)  # rows 170 to 219
     assert measure(Labels(bones), 300, 100, (0.4, 0.2)).carpal_height == pytest.approx(20)
+
+
+def test_a_stub_of_the_forearm_has_no_axis() -> None:
+    bones = {"finger-11": [box(40, 10, 49, 169)], "Radius": [box(20, 220, 70, 245)], "Ulna": [box(80, 220, 95, 290)]}
+    measures = {bone.label: bone for bone in measure(Labels(bones), 300, 100).bones}
+    assert math.isnan(measures["Radius"].length) and math.isnan(measures["Radius"].width)
+    assert math.isnan(measures["Radius"].degrees) and measures["Radius"].area == pytest.approx(51 * 26, rel=0.001)
+    assert measures["Ulna"].length == pytest.approx(71) and measures["Ulna"].degrees == pytest.approx(0, abs=1e-6)

@@ -24,6 +24,7 @@ from handbones.insight.shapes import Shapes, are_of_several_hands, in_two_places
 from handbones.labels import Labels
 from handbones.radiograph import Radiograph
 from handbones.raster import Outlines, grow
+from handbones.sides import forearm_axis
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,7 +53,9 @@ class BoneMeasure:
 
     label: str
     length: float
-    """Extent along the bone's own axis, pixels; millimetres where so asked."""
+    """Extent along the bone's own axis, pixels; millimetres where so asked.
+
+    It, the width and the angle are NaN for a stub of radius or ulna, of which the axis is not known."""
     width: float
     """Extent across it."""
     area: float
@@ -100,7 +103,8 @@ def measure(
     square = labels.map(lambda points: points * (1.0, tall))
     shapes = shapes_of(labels, tall)
     whole = _whole(square, shapes, (width, height * tall), tall, found=found)
-    bones = [_bone(shapes, label, whole[label], unit) for label in BONES if label in labels.polygons]
+    stubs = _stubs(shapes, square)
+    bones = [_bone(shapes, label, whole[label], unit, stub=label in stubs) for label in labels.bones]
     twice = set(BONES if are_of_several_hands(square) else in_two_places(square))
     lengths = {bone.label: bone.length for bone in bones if bone.whole and bone.label not in twice}
     known = "finger-11" in lengths and "Radius" not in twice
@@ -109,11 +113,22 @@ def measure(
     return Measures(bones, _ratios(lengths, carpal_height), carpal_height, "mm" if spacing else "px")
 
 
-def _bone(shapes: Shapes, label: str, whole: bool, unit: float) -> BoneMeasure:
+def _bone(shapes: Shapes, label: str, whole: bool, unit: float, *, stub: bool) -> BoneMeasure:
     index = INDEX[label]
     figures = shapes.length, shapes.width, shapes.area, shapes.degrees
     length, across, area, degrees = (float(values[index]) for values in figures)
+    if stub:
+        length = across = degrees = math.nan
     return BoneMeasure(label, length * unit, across * unit, area * unit**2, degrees, whole, int(shapes.parts[index]))
+
+
+def _stubs(shapes: Shapes, square: Labels) -> set[str]:
+    """What is there of radius and ulna and too short to tell the bone's axis."""
+    middles = [shapes.centre[INDEX[label]] for label in square.bones if label not in _FOREARM]
+    if not middles:
+        return set()
+    middle = np.mean(middles, axis=0)
+    return {label for label in _FOREARM & set(square.bones) if forearm_axis(square, label, middle) is None}
 
 
 def _whole(square: Labels, shapes: Shapes, size: tuple[float, float], tall: float, *, found: bool) -> dict[str, bool]:
