@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,3 +152,25 @@ def test_a_stub_of_the_forearm_has_no_axis() -> None:
     assert math.isnan(measures["Radius"].length) and math.isnan(measures["Radius"].width)
     assert math.isnan(measures["Radius"].degrees) and measures["Radius"].area == pytest.approx(51 * 26, rel=0.001)
     assert measures["Ulna"].length == pytest.approx(71) and measures["Ulna"].degrees == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"spacing": 0.1}, "spacing 0.1: needs millimetres"),
+        ({"spacing": "ab"}, "spacing 'ab': needs millimetres"),
+        ({"spacing": ("0.1", "0.1")}, "needs millimetres"),
+        ({"spacing": np.zeros((2, 3))}, "needs millimetres"),
+        ({"spacing": {0.1, 0.2}}, "needs millimetres"),
+        ({"height": "x"}, "height 'x': needs the pixels"),
+        ({"height": 0}, "height 0: needs the pixels"),
+        ({"width": -5}, "width -5: needs the pixels"),
+        ({"aspect": 0}, "aspect 0: needs how many times"),
+    ],
+)
+def test_sizes_that_are_none_are_one_line(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as raised:
+        measure(hand(0), **{"height": SIZE, "width": SIZE, **wrong})
+    assert "\n" not in str(raised.value)
+    measures = measure(hand(0), np.int64(SIZE), SIZE, np.array([0.1, 0.1]))  # type: ignore[arg-type]
+    assert measures.unit == "mm"

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 import numpy as np
@@ -87,19 +88,16 @@ def measure(
     """Measure bones in a picture of `height` x `width` pixels; in millimetres if `spacing` is given.
 
     Pixels that are `aspect` times as high as wide, by the spacing where that is given, are brought to squares as wide
-    as they first. Raises `UsageError` where these are no lengths, for a segmentation of several hands, and for what is
+    as they first. Raises `UsageError` where sizes are none, for a segmentation of several hands, and for what is
     neither labels nor a segmentation.
     """
-    if spacing and (len(spacing) != 2 or not all(0 < length < math.inf for length in spacing)):
-        raise UsageError(f"spacing {spacing}: needs millimetres of a row and of a column, above 0")
-    if not 0 < aspect < math.inf:
-        raise UsageError(f"aspect {aspect}: needs how many times as high as wide a pixel is, above 0")
+    _check_sizes(height, width, spacing, aspect)
     found = isinstance(labels, Segmentation)
     if isinstance(labels, Segmentation) and len(labels.hands) > 1:
         raise UsageError(f"the segmentation is of {len(labels.hands)} hands: measure each of segmentation.hands")
     labels = labels_of(labels)
-    tall = spacing[0] / spacing[1] if spacing else aspect
-    unit = spacing[1] if spacing else 1.0
+    tall = float(spacing[0] / spacing[1]) if spacing is not None else aspect
+    unit = float(spacing[1]) if spacing is not None else 1.0
     square = labels.map(lambda points: points * (1.0, tall))
     shapes = shapes_of(labels, tall)
     whole = _whole(square, shapes, (width, height * tall), tall, found=found)
@@ -110,7 +108,22 @@ def measure(
     known = "finger-11" in lengths and "Radius" not in twice
     radius = [grow(polygon) * (1.0, tall) for polygon in labels.polygons.get("Radius", [])]
     carpal_height = _carpal_height(shapes, radius) * unit if known else math.nan
-    return Measures(bones, _ratios(lengths, carpal_height), carpal_height, "mm" if spacing else "px")
+    return Measures(bones, _ratios(lengths, carpal_height), carpal_height, "px" if spacing is None else "mm")
+
+
+def _check_sizes(height: Any, width: Any, spacing: Any, aspect: Any) -> None:
+    for name, side in (("height", height), ("width", width)):
+        if not isinstance(side, int | np.integer) or side < 1:
+            raise UsageError(f"{name} {shown(side)}: needs the pixels of the picture's side, at least 1")
+    pair = isinstance(spacing, Sequence | np.ndarray) and len(spacing) == 2 and all(map(_is_length, spacing))
+    if spacing is not None and not pair:
+        raise UsageError(f"spacing {shown(spacing)}: needs millimetres of a row and of a column, above 0: (0.1, 0.1)")
+    if not _is_length(aspect):
+        raise UsageError(f"aspect {shown(aspect)}: needs how many times as high as wide a pixel is, above 0")
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(0 < value < math.inf)
 
 
 def _bone(shapes: Shapes, label: str, whole: bool, unit: float, *, stub: bool) -> BoneMeasure:
