@@ -17,6 +17,7 @@ from handbones.insight.eda.tables import bones_by_case
 from handbones.insight.measure import Tables, measure
 from handbones.insight.survey import look, survey
 from handbones.labels import Labels, load_labels, masks_to_labels, save_labels
+from handbones.radiograph import Radiograph
 from handbones.sides import wrist_tilt
 from hands import SIZE, hand
 
@@ -174,3 +175,12 @@ def test_sizes_that_are_none_are_one_line(wrong: dict[str, Any], message: str) -
     assert "\n" not in str(raised.value)
     measures = measure(hand(0), np.int64(SIZE), SIZE, np.array([0.1, 0.1]))  # type: ignore[arg-type]
     assert measures.unit == "mm"
+
+
+def test_numbers_of_tables_are_plain() -> None:
+    tables = Tables()
+    wide = np.zeros((1500, 1500), np.uint8)
+    tables.add("1", "a", "labels", 1, Labels({"finger-11": [box(100, 50, 1199, 1249)]}), Radiograph(wide, (0.1, 0.1)))
+    [row] = tables.bones[1:]
+    told = dict(zip(tables.bones[0], row, strict=True))
+    assert (told["degrees"], told["length_px"], told["area_px"], told["length_mm"]) == ("0", "1200", "1319999.5", "120")

@@ -46,6 +46,7 @@ _SHORT, _LEAST_SHORT = 0.005, 2.0
 """How far from the picture's edge a model may end what the edge cuts: in lengths of the hand; pixels at least."""
 _SLIVER = 0.25
 """Of a finger bone with less than this share of the area that goes with its hand, most is not in the picture."""
+_DECIMALS = 5
 
 
 @dataclass(frozen=True)
@@ -238,4 +239,5 @@ class Tables:
 
 
 def _short(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.6g}"
+    """A number as anybody writes it, neither -0 nor with an exponent."""
+    return "" if math.isnan(value) else f"{round(value, _DECIMALS) + 0.0:.{_DECIMALS}f}".rstrip("0").rstrip(".")
