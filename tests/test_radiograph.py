@@ -11,7 +11,7 @@ import pytest
 
 from dicoms import dicom
 from handbones.errors import UserError
-from handbones.radiograph import Radiograph, load_radiograph, picture_size, pixel_tallness, quick_check
+from handbones.radiograph import Radiograph, load_radiograph, picture_size, pixel_scale, quick_check
 
 GRAY = np.random.default_rng(0).integers(0, 256, (40, 56), np.uint8)
 
@@ -250,9 +250,9 @@ def test_missing_file_folder_and_broken_dicom(tmp_path: Path) -> None:
 
 def test_a_dicom_may_tell_the_shape_of_its_pixels_alone(tmp_path: Path) -> None:
     path = dicom(tmp_path / "a.dcm", GRAY, PixelAspectRatio=[2, 1])
-    assert (load_radiograph(path).spacing, load_radiograph(path).tall, pixel_tallness(path)) == (None, 2, 2)
+    assert (load_radiograph(path).spacing, load_radiograph(path).tall) == pixel_scale(path) == (None, 2)
     path = dicom(tmp_path / "b.dcm", GRAY, PixelAspectRatio=[2, 1], PixelSpacing=[0.1, 0.1])
-    assert load_radiograph(path).tall == pixel_tallness(path) == 1
+    assert load_radiograph(path).tall == pixel_scale(path)[1] == 1
     assert load_radiograph(dicom(tmp_path / "c.dcm", GRAY, PixelAspectRatio=[0, 1])).tall == 1
 
 

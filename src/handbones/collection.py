@@ -16,7 +16,7 @@ from handbones.radiograph import (
     Radiograph,
     load_radiograph,
     picture_size,
-    pixel_tallness,
+    pixel_scale,
 )
 from handbones.sides import Side, detect_side, side_from_labels, side_from_name, wrist_tilt
 
@@ -67,7 +67,7 @@ class Case:
     @property
     def tall(self) -> float:
         """How many times as high as wide a pixel is, as the header of a DICOM tells; else 1. Raises `UserError`."""
-        return pixel_tallness(self.image)
+        return pixel_scale(self.image)[1]
 
     def load(self) -> tuple[Radiograph, Labels | None]:
         """Read both files. Raises `UserError`."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handbones.dicom import dicom_scale, dicom_size, load_dicom
+from handbones.dicom import Scale, dicom_scale, dicom_size, load_dicom
 from handbones.errors import UserError
 from handbones.files import explain
 from handbones.png import decode_equal_channels
@@ -207,12 +207,9 @@ def picture_size(path: str | os.PathLike[str]) -> Size:
     return radiograph.height, radiograph.width
 
 
-def pixel_tallness(path: Path) -> float:
-    """How many times as high as wide the pixels of a picture are: by the header of a DICOM, 1 for other files.
-
-    Raises `UserError`.
-    """
-    return dicom_scale(path)[1] if is_dicom(path) else 1.0
+def pixel_scale(path: Path) -> Scale:
+    """What the header of a DICOM tells of the size of pixels; nothing, and 1, of other files. Raises `UserError`."""
+    return dicom_scale(path) if is_dicom(path) else (None, 1.0)
 
 
 def _ends(path: str | os.PathLike[str]) -> tuple[bytes, bytes]:

@@ -1,5 +1,6 @@
 """What `measure` says of a picture's bones, and what it leaves empty."""
 
+import csv
 import math
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from dicoms import dicom
 from handbones.anatomy import ANATOMY, BONES
+from handbones.cli import run
 from handbones.collection import metadata_from_labels, open_collection, tilt_of
 from handbones.commands.check import check
 from handbones.errors import UsageError
@@ -19,7 +21,7 @@ from handbones.insight.survey import look, survey
 from handbones.labels import Labels, load_labels, masks_to_labels, save_labels
 from handbones.radiograph import Radiograph
 from handbones.sides import wrist_tilt
-from hands import SIZE, hand
+from hands import SIZE, hand, write_hands
 
 
 def box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
@@ -184,3 +186,36 @@ def test_numbers_of_tables_are_plain() -> None:
     [row] = tables.bones[1:]
     told = dict(zip(tables.bones[0], row, strict=True))
     assert (told["degrees"], told["length_px"], told["area_px"], told["length_mm"]) == ("0", "1200", "1319999.5", "120")
+
+
+def test_spacings_may_be_given_where_files_tell_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_hands(tmp_path / "data", people=1, test_people=0)
+    arguments = ["measure", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--spacing"]
+    assert run([*arguments, "0.2,0.1"]) == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "bones.csv").open(encoding="utf-8")))
+    assert all(float(row["area_mm2"]) == pytest.approx(0.01 * float(row["area_px"]), abs=1e-4) for row in rows)
+    assert {row["confidence"] for row in rows} == {""}
+    ratios = list(csv.DictReader((tmp_path / "out" / "ratios.csv").open(encoding="utf-8")))
+    assert sorted(row["side"] for row in ratios) == ["left", "right"]
+    case = open_collection(tmp_path / "data").cases[0]
+    assert case.labels is not None
+    assert float(ratios[0]["wrist_tilt_degrees"]) == pytest.approx(wrist_tilt(load_labels(case.labels), 2), abs=1e-4)
+    assert (ratios[0]["mm_per_row"], ratios[0]["mm_per_column"]) == ("0.2", "0.1")
+    for wrong in "0", "0.1,0.1,0.1", "":
+        assert run([*arguments, wrong]) == 2
+        assert "--spacing" in capsys.readouterr().err
+    for name, fields, told in (
+        ("a", {"PixelSpacing": [0.4, 0.2]}, "0.4 x 0.2 mm"),
+        ("b", {"PixelAspectRatio": [2, 1]}, "2 times as high as wide"),
+    ):
+        root = squeezed(tmp_path / name, **fields)
+        assert run(["measure", str(root), "--out", str(tmp_path / "out"), "--spacing", "0.2"]) == 2
+        assert told in capsys.readouterr().err
+    assert run(["measure", str(root), "--out", str(tmp_path / "out"), "--spacing", "0.4,0.2"]) == 0
+
+
+def test_tables_of_a_model_tell_how_sure_it_is() -> None:
+    tables = Tables()
+    tables.add("1", "a", "model", 1, found(hand(0), SIZE, SIZE), Radiograph(np.zeros((SIZE, SIZE), np.uint8)))
+    column = tables.bones[0].index("confidence")
+    assert all(0.9 < float(row[column]) <= 1 for row in tables.bones[1:])

@@ -25,7 +25,7 @@ from handbones.insight.shapes import Shapes, are_of_several_hands, in_two_places
 from handbones.labels import Labels
 from handbones.radiograph import Radiograph
 from handbones.raster import Outlines, grow
-from handbones.sides import forearm_axis
+from handbones.sides import Side, forearm_axis, side_from_labels, wrist_tilt
 
 Floats = npt.NDArray[np.float64]
 
@@ -81,6 +81,10 @@ class Measures:
     """Same unit as the lengths; NaN if not known, as where metacarpal 3 is not whole."""
     unit: str
     """`px` or `mm`."""
+    side: Side | None
+    """As the bones tell; None where they do not, or seem to be of several hands."""
+    tilt: float
+    """Of the wrist, in degrees, see `wrist_tilt`; likewise NaN."""
 
 
 def measure(
@@ -104,12 +108,21 @@ def measure(
     whole = _whole(square, shapes, (width, height * tall), tall, found=found)
     stubs = _stubs(shapes, square)
     bones = [_bone(shapes, label, whole[label], unit, stub=label in stubs) for label in labels.bones]
-    twice = set(BONES if are_of_several_hands(square) else in_two_places(square))
+    several = are_of_several_hands(square)
+    tilt = None if several else wrist_tilt(square)
+    twice = set(BONES if several else in_two_places(square))
     lengths = {bone.label: bone.length for bone in bones if bone.whole and bone.label not in twice}
     known = "finger-11" in lengths and "Radius" not in twice
     radius = [grow(polygon) * (1.0, tall) for polygon in labels.polygons.get("Radius", [])]
     carpal_height = _carpal_height(shapes, radius) * unit if known else math.nan
-    return Measures(bones, _ratios(lengths, carpal_height), carpal_height, "px" if spacing is None else "mm")
+    return Measures(
+        bones,
+        _ratios(lengths, carpal_height),
+        carpal_height,
+        unit="px" if spacing is None else "mm",
+        side=None if several else side_from_labels(square),
+        tilt=math.nan if tilt is None else tilt,
+    )
 
 
 def _check_sizes(height: Any, width: Any, spacing: Any, aspect: Any) -> None:
@@ -205,9 +218,10 @@ class Tables:
 
     def __init__(self) -> None:
         hand = ("person", "image", "source", "hand")
-        of_bone = (*hand, "bone", "name", "whole", "pieces", "degrees", "length_px", "width_px", "area_px")
-        hands = (*hand, *RATIOS, "carpal_height_px")
-        self.bones: list[Sequence[Any]] = [(*of_bone, "length_mm", "width_mm", "area_mm2")]
+        of_bone = (*hand, "bone", "name", "whole", "pieces", "confidence", "degrees")
+        sizes = ("length_px", "width_px", "area_px", "length_mm", "width_mm", "area_mm2")
+        hands = (*hand, "side", "wrist_tilt_degrees", *RATIOS, "carpal_height_px")
+        self.bones: list[Sequence[Any]] = [(*of_bone, *sizes)]
         self.hands: list[Sequence[Any]] = [(*hands, "carpal_height_mm", "mm_per_row", "mm_per_column")]
 
     def add(
@@ -224,9 +238,11 @@ class Tables:
             name = ANATOMY[INDEX[bone.label]].name
             sizes = np.array([bone.length, bone.width, bone.area])
             figures = [bone.degrees, *sizes, *sizes * (unit, unit, unit**2)]
-            self.bones.append((*begin, bone.label, name, int(bone.whole), bone.pieces, *map(_short, figures)))
-        figures = [*measures.ratios.values(), measures.carpal_height, measures.carpal_height * unit]
-        self.hands.append((*begin, *map(_short, figures), *(spacing or ("", ""))))
+            sure = bones.bones[bone.label].confidence if isinstance(bones, Segmentation) else math.nan
+            counts = int(bone.whole), bone.pieces
+            self.bones.append((*begin, bone.label, name, *counts, *map(_short, [sure, *figures])))
+        figures = [measures.tilt, *measures.ratios.values(), measures.carpal_height, measures.carpal_height * unit]
+        self.hands.append((*begin, measures.side or "", *map(_short, figures), *(spacing or ("", ""))))
 
     def write(self, folder: Path) -> list[Path]:
         """Write bones.csv and ratios.csv; returns their paths. Raises `UserError`."""
