@@ -57,7 +57,8 @@ class BoneMeasure:
     length: float
     """Extent along the bone's own axis, pixels; millimetres where so asked.
 
-    It, the width and the angle are NaN for a stub of radius or ulna, of which the axis is not known."""
+    It, the width and the angle are NaN for a stub of radius or ulna, of which the axis is not known.
+    """
     width: float
     """Extent across it."""
     area: float
