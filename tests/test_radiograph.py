@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dicoms import dicom
 from handbones.errors import UserError
-from handbones.radiograph import Radiograph, load_radiograph, picture_size, quick_check
+from handbones.radiograph import Radiograph, load_radiograph, picture_size, pixel_scale, quick_check
 
 GRAY = np.random.default_rng(0).integers(0, 256, (40, 56), np.uint8)
 
@@ -132,20 +133,6 @@ def test_float_tiff_is_scaled_into_sixteen_bits(tmp_path: Path) -> None:
     np.testing.assert_allclose(pixels / 65535, GRAY / GRAY.max(), atol=1e-4)
 
 
-def dicom(path: Path, pixels: npt.NDArray[Any], photometric: str = "MONOCHROME2", **fields: Any) -> Path:
-    pydicom = pytest.importorskip("pydicom")
-    dataset = pydicom.Dataset()
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
-    dataset.SOPInstanceUID = "1.2.3"
-    dataset.set_pixel_data(pixels, photometric, bits_stored=pixels.itemsize * 8)
-    for name, value in fields.items():
-        setattr(dataset, name, value)
-    dataset.save_as(path, enforce_file_format=True)
-    return path
-
-
 def test_dicom_turns_monochrome1_over_and_tells_the_spacing(tmp_path: Path) -> None:
     plain = load_radiograph(dicom(tmp_path / "a.dcm", GRAY, PixelSpacing=[0.1, 0.2]))
     np.testing.assert_array_equal(plain.pixels, GRAY - GRAY.min())
@@ -259,6 +246,14 @@ def test_missing_file_folder_and_broken_dicom(tmp_path: Path) -> None:
     (tmp_path / "x.dcm").write_bytes(b"\0" * 400)
     with pytest.raises(UserError, match="cannot be read as DICOM"):
         load_radiograph(tmp_path / "x.dcm")
+
+
+def test_a_dicom_may_tell_the_shape_of_its_pixels_alone(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "a.dcm", GRAY, PixelAspectRatio=[2, 1])
+    assert (load_radiograph(path).spacing, load_radiograph(path).tall) == pixel_scale(path) == (None, 2)
+    path = dicom(tmp_path / "b.dcm", GRAY, PixelAspectRatio=[2, 1], PixelSpacing=[0.1, 0.1])
+    assert load_radiograph(path).tall == pixel_scale(path)[1] == 1
+    assert load_radiograph(dicom(tmp_path / "c.dcm", GRAY, PixelAspectRatio=[0, 1])).tall == 1
 
 
 @pytest.mark.parametrize("spacing", [0.1, [0, 0], [0.1, 0.2, 0.3]])

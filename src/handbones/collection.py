@@ -26,6 +26,7 @@ from handbones.radiograph import (
     Radiograph,
     load_radiograph,
     picture_size,
+    pixel_scale,
 )
 from handbones.sides import Side, detect_side, side_from_labels, side_from_name, wrist_tilt
 
@@ -74,6 +75,11 @@ class Case:
     def known(self) -> Metadata:
         """What is known without a look at the picture or its labels."""
         return replace(self.metadata or UNKNOWN, side=self.side)
+
+    @property
+    def tall(self) -> float:
+        """How many times as high as wide a pixel is, as the header of a DICOM tells; else 1. Raises `UserError`."""
+        return pixel_scale(self.image)[1]
 
     def load(self) -> tuple[Radiograph, Labels | None]:
         """Read both files. Raises `UserError`."""
@@ -169,14 +175,14 @@ def side_of(case: Case) -> Side | None:
 
 def tilt_of(case: Case) -> float | None:
     """The tilt of the wrist as the labels have it, in degrees, see `wrist_tilt`; None where they do not tell."""
-    return wrist_tilt(load_labels(case.labels)) if case.labels else None
+    return wrist_tilt(load_labels(case.labels), case.tall) if case.labels else None
 
 
 def metadata_from_labels(case: Case) -> Metadata:
     """What is known of a labelled case, with side and tilt as its labels have them."""
     assert case.labels is not None
     labels = load_labels(case.labels)
-    return replace(case.known, side=side_from_labels(labels) or case.side, tilt=wrist_tilt(labels))
+    return replace(case.known, side=side_from_labels(labels) or case.side, tilt=wrist_tilt(labels, case.tall))
 
 
 def _check(pair: Pair, deep: bool) -> None:

@@ -13,6 +13,8 @@ from handbones.errors import UserError
 
 Spacing = tuple[float, float]
 """Millimetres per row and per column."""
+Scale = tuple[Spacing | None, float]
+"""The spacing, where the file tells it, and how many times as high as wide a pixel is; 1 where it tells neither."""
 
 _SYNTAXES: dict[tuple[bool | None, bool | None], str] = {
     (True, True): "1.2.840.10008.1.2",
@@ -22,8 +24,8 @@ _SYNTAXES: dict[tuple[bool | None, bool | None], str] = {
 """The transfer syntax of uncompressed DICOM, by whether it is implicit and little endian."""
 
 
-def load_dicom(path: Path, content: bytes) -> tuple[npt.NDArray[Any], Spacing | None]:
-    """Gray values (height, width) of any type, and their spacing where the file tells. Raises `UserError`.
+def load_dicom(path: Path, content: bytes) -> tuple[npt.NDArray[Any], Scale]:
+    """Gray values (height, width) of any type, and their scale. Raises `UserError`.
 
     They are those after the modality's rescaling, from 0 up, MONOCHROME1 (bone dark) turned over; padding is dark.
     """
@@ -53,7 +55,7 @@ def load_dicom(path: Path, content: bytes) -> tuple[npt.NDArray[Any], Spacing | 
         values = values.astype(np.int64)  # int16 holds no difference of 40,000
     # Where a detector begins to count says nothing; from there on all gray would be lost in the little that differs.
     values = values.max() - values if dark_bones else values - values.min()
-    return values, _spacing(dataset)
+    return values, _scale(dataset)
 
 
 def dicom_size(path: Path) -> tuple[int, int]:
@@ -61,6 +63,11 @@ def dicom_size(path: Path) -> tuple[int, int]:
     dataset = _read_dicom(path)
     _refuse_what_cannot_be_decoded(path, dataset)
     return int(dataset.Rows), int(dataset.Columns)
+
+
+def dicom_scale(path: Path) -> Scale:
+    """The scale of a file's pixels, which are not decoded for it. Raises `UserError`."""
+    return _scale(_read_dicom(path))
 
 
 def _read_dicom(path: Path, content: bytes | None = None) -> Any:
@@ -104,13 +111,18 @@ def _padded(stored: npt.NDArray[Any], dataset: Any) -> npt.NDArray[np.bool_]:
     return (stored >= min(known)) & (stored <= max(known))
 
 
-def _spacing(dataset: Any) -> Spacing | None:
-    """Millimetres per row and per column; None where the file has no two sound numbers for them."""
+def _scale(dataset: Any) -> Scale:
     for name in ("PixelSpacing", "ImagerPixelSpacing"):
-        try:
-            row, column = (float(value) for value in dataset.get(name) or ())
-        except (TypeError, ValueError):
-            continue
-        if 0 < row < math.inf and 0 < column < math.inf:
-            return row, column
-    return None
+        if spacing := _two_lengths(dataset.get(name)):
+            return spacing, spacing[0] / spacing[1]
+    high, wide = _two_lengths(dataset.get("PixelAspectRatio")) or (1.0, 1.0)
+    return None, high / wide
+
+
+def _two_lengths(value: Any) -> tuple[float, float] | None:
+    """What a file has for rows and for columns; None where it has no two sound numbers for them."""
+    try:
+        row, column = (float(number) for number in value or ())
+    except (TypeError, ValueError):
+        return None
+    return (row, column) if 0 < row < math.inf and 0 < column < math.inf else None

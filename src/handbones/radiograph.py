@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handbones.dicom import dicom_size, load_dicom
+from handbones.dicom import Scale, dicom_scale, dicom_size, load_dicom
 from handbones.errors import UserError
 from handbones.files import explain
 from handbones.png import decode_equal_channels
@@ -51,6 +51,8 @@ class Radiograph:
     spacing: tuple[float, float] | None = None
     """Millimetres per row and per column, where the file tells."""
     path: Path | None = None
+    aspect: float = 1.0
+    """How many times as high as wide a pixel is, where the file tells that and no spacing."""
 
     def __post_init__(self) -> None:
         """Raises `UserError` for other shapes and types."""
@@ -76,6 +78,11 @@ class Radiograph:
     @property
     def width(self) -> int:
         return int(self.pixels.shape[1])
+
+    @property
+    def tall(self) -> float:
+        """How many times as high as wide a pixel is: by its spacing, else by `aspect`."""
+        return self.spacing[0] / self.spacing[1] if self.spacing else self.aspect
 
     @classmethod
     def from_array(cls, pixels: npt.NDArray[Any], spacing: tuple[float, float] | None = None) -> "Radiograph":
@@ -131,8 +138,8 @@ def load_radiograph(path: str | os.PathLike[str], content: bytes | None = None) 
     except OSError as error:
         raise explain(error, path, "read") from error
     if _is_dicom(path, content):
-        values, spacing = load_dicom(path, content)
-        return Radiograph(_unsigned(values), spacing, path)
+        values, (spacing, aspect) = load_dicom(path, content)
+        return Radiograph(_unsigned(values), spacing, path, aspect)
     fault = _fault(content, content[-_TAIL_BYTES:])
     if fault == _CUT_SHORT:
         fault = _fault(content, content)
@@ -198,6 +205,11 @@ def picture_size(path: str | os.PathLike[str]) -> Size:
         return dicom_size(Path(path))
     radiograph = load_radiograph(path)
     return radiograph.height, radiograph.width
+
+
+def pixel_scale(path: Path) -> Scale:
+    """What the header of a DICOM tells of the size of pixels; nothing, and 1, of other files. Raises `UserError`."""
+    return dicom_scale(path) if is_dicom(path) else (None, 1.0)
 
 
 def _ends(path: str | os.PathLike[str]) -> tuple[bytes, bytes]:

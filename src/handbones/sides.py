@@ -134,22 +134,27 @@ class Wrist:
         return float(self.little * angle)
 
 
-def wrist_of(labels: Labels) -> Wrist | None:
-    """None where the middle metacarpal, the forearm or the fingers that tell the side are missing.
+def forearm_axis(labels: Labels, bone: str, hand: Vector) -> Vector | None:
+    """Unit vector along radius or ulna (`bone`, which is there) towards the hand, of which a point (x, y) is given.
 
-    A stub of radius or ulna that is wider than long, or hardly longer, does not tell where the forearm points.
+    None for a stub that is wider than long, or hardly longer, and does not tell where the forearm points.
     """
+    outline = _largest(labels, bone)
+    to_hand = hand - _centroid(outline)
+    axis = _axis(outline, to_hand)
+    tells = _slenderness(outline) >= _SLENDER and axis @ to_hand >= _AHEAD * np.hypot(*to_hand)
+    return axis if tells else None
+
+
+def wrist_of(labels: Labels) -> Wrist | None:
+    """None where the middle metacarpal, the fingers that tell the side, or a forearm that is no stub are missing."""
     metacarpal = centre_of(labels, "finger-11")
     across = _across(labels)
     bones = [bone for bone in ("Radius", "Ulna") if bone in labels.polygons]
     if metacarpal is None or across is None or not bones:
         return None
-    forearm = np.zeros(2)
-    for outline in (_largest(labels, bone) for bone in bones):
-        to_hand = metacarpal - _centroid(outline)
-        axis = _axis(outline, to_hand)
-        if _slenderness(outline) >= _SLENDER and axis @ to_hand >= _AHEAD * np.hypot(*to_hand):
-            forearm += axis
+    axes = [forearm_axis(labels, bone, metacarpal) for bone in bones]
+    forearm = np.sum([np.zeros(2), *(axis for axis in axes if axis is not None)], axis=0)
     length = float(np.hypot(*forearm))
     if length < 1e-9:
         return None
@@ -157,12 +162,13 @@ def wrist_of(labels: Labels) -> Wrist | None:
     return Wrist(forearm / length, hand, 1 if _cross(forearm, across) > 0 else -1)
 
 
-def wrist_tilt(labels: Labels) -> float | None:
+def wrist_tilt(labels: Labels, tall: float = 1.0) -> float | None:
     """Degrees from the axis of the forearm to that of metacarpal 3, positive towards the little finger.
 
-    None where the middle metacarpal, the forearm or the fingers that tell the side are missing.
+    `tall`: how many times as high as wide a pixel is. None where the middle metacarpal, the forearm or the fingers
+    that tell the side are missing.
     """
-    wrist = wrist_of(labels)
+    wrist = wrist_of(labels if tall == 1 else labels.map(lambda points: points * (1.0, tall)))
     return None if wrist is None else wrist.tilt
 
 

@@ -6,15 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handbones.anatomy import INDEX
+from handbones.anatomy import BONES, INDEX
 from handbones.collection import open_collection
 from handbones.errors import UsageError
 from handbones.inference.segmentation import Segmentation
 from handbones.insight import survey as surveys
 from handbones.insight.measure import Tables, measure
-from handbones.insight.shapes import are_of_several_hands, largest_loop, shapes_of
+from handbones.insight.shapes import are_of_several_hands, in_two_places, largest_loop, shapes_of
 from handbones.labels import Labels
+from handbones.radiograph import Radiograph
 from hands import write_hands
+
+PIXELS = np.zeros((100, 100), np.uint8)
 
 
 def box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
@@ -82,15 +85,18 @@ def test_a_forearm_is_never_whole_and_pieces_are_told() -> None:
 
 
 def test_labels_of_two_hands_are_known() -> None:
-    hand = [box(10, 20, 29, 79), box(60, 20, 79, 75)]
-    assert are_of_several_hands(Labels({"finger-7": hand, "finger-6": hand, "Ulna": hand[:1]}))
-    assert not are_of_several_hands(Labels({"finger-7": hand, "finger-6": hand[:1], "Ulna": hand[1:]}))
+    hand, broken = [box(10, 20, 29, 79), box(160, 20, 179, 75)], [box(10, 20, 29, 49), box(10, 50, 29, 79)]
+    few = {"finger-7": hand, "finger-6": hand, "Radius": hand}
+    others = dict.fromkeys(BONES[7:], hand[:1])
+    assert are_of_several_hands(Labels(few)) and are_of_several_hands(Labels(others | few))
+    assert not are_of_several_hands(Labels(dict.fromkeys(few, broken)))
+    assert in_two_places(Labels({"finger-7": hand, "finger-6": hand[:1], "Ulna": broken})) == ["finger-7"]
 
 
 def test_angles_of_the_table_are_those_of_square_pixels() -> None:
     tables = Tables()
     leaning = np.array([(10.0, 10), (12, 10), (52, 30), (50, 30)])
-    tables.add("1", "a.dcm", "labels", 1, Labels({"finger-7": [leaning]}), (100, 100), (0.4, 0.2))
+    tables.add("1", "a.dcm", "labels", 1, Labels({"finger-7": [leaning]}), Radiograph(PIXELS, (0.4, 0.2)))
     header, row = tables.bones
     assert float(row[header.index("degrees")]) == pytest.approx(-45, abs=2)
 

@@ -28,11 +28,12 @@ def check(
         print(problem)
     say_unread(collection)
     labels = [load_labels(case.labels) for case in collection.labelled if case.labels]
+    tilts = [wrist_tilt(one, case.tall) for one, case in zip(labels, collection.labelled, strict=True)]
     lines = {
         "pictures": f"{len(collection.cases)} of {_people(collection)}, {_splits(collection)}",
         "labels": _labels(labels),
         "sides": _sides(collection.cases, deep),
-        "wrists": _wrists(labels),
+        "wrists": _wrists(tilts),
         "metadata": _metadata(collection),
     }
     for name, text in lines.items():
@@ -67,8 +68,8 @@ def _quick_side(case: Case) -> str | None:
     return case.side or (side_from_labels(load_labels(case.labels)) if case.labels else None)
 
 
-def _wrists(labels: list[Labels]) -> str:
-    tilts = [tilt for tilt in map(wrist_tilt, labels) if tilt is not None]
+def _wrists(known: list[float | None]) -> str:
+    tilts = [tilt for tilt in known if tilt is not None]
     bent = sum(abs(tilt) > BENT_DEGREES for tilt in tilts)
     return f"{bent} of {len(tilts)} bent by more than {BENT_DEGREES} degrees"
 

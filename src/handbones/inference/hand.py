@@ -111,6 +111,10 @@ class Hand:
         """Where the layout has the 27 bones, in the picture."""
         return self.centre + self.turn * (-_PLACES.conj() if self.mirrored else _PLACES)
 
+    def areas(self) -> Floats:
+        """What a hand of this size has of each of the 27 bones in the layout, in pixels."""
+        return _AREAS * self.length**2
+
     def misses(self, spot: Spot) -> float:
         """How far a spot lies from where this hand has that bone, in hand lengths, whatever its size."""
         if spot.bone < len(_PLACES):

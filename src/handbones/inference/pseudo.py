@@ -5,7 +5,7 @@ import io
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,6 @@ from handbones.inference.segmenter import Segmenter, read
 from handbones.inference.writers import write_label_json
 from handbones.labels import Labels
 from handbones.metric import dice_from_counts, packed_counts
-from handbones.radiograph import Radiograph
 from handbones.raster import signed_area
 from handbones.sides import side_from_labels, wrist_tilt
 
@@ -95,7 +94,7 @@ def implausible(labels: Labels, case: Case) -> str:
     side = side_from_labels(labels)
     if case.side is not None and side != case.side:
         return "the labels are of the other hand"
-    tilt = wrist_tilt(labels)
+    tilt = wrist_tilt(labels, case.tall)
     if tilt is None or abs(tilt) > _MOST_TILTED:
         return "the wrist is bent further than any"
     return ""
@@ -104,7 +103,7 @@ def implausible(labels: Labels, case: Case) -> str:
 def look(segmenter: Segmenter, case: Case) -> Opinion:
     """Segment a picture and its mirror image, which are compared without the flip. Raises `UserError`."""
     radiograph = read(case.image)
-    mirror = Radiograph.from_array(np.ascontiguousarray(radiograph.to_uint8()[:, ::-1]), radiograph.spacing)
+    mirror = replace(radiograph, pixels=np.ascontiguousarray(radiograph.to_uint8()[:, ::-1]))
     single = segmenter.unflipped()
     plain, mirrored = single.segment_many([(radiograph, case.known), (mirror, case.known.mirrored())])
     ours, theirs = plain.packed(), np.ascontiguousarray(mirrored.packed()[:, ::-1])

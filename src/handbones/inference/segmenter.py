@@ -264,7 +264,7 @@ def segment(
 def _square(radiograph: Radiograph) -> Gray:
     """The gray picture, with as many more rows or columns as make pixels square that are known not to be."""
     pixels = radiograph.to_uint8()
-    tall = radiograph.spacing[0] / radiograph.spacing[1] if radiograph.spacing else 1.0
+    tall = radiograph.tall
     if not _ROUND < max(tall, 1 / tall) < _MOST_TALL:
         return pixels
     height, width = round(pixels.shape[0] * max(tall, 1)), round(pixels.shape[1] * max(1 / tall, 1))

@@ -19,7 +19,7 @@ from handbones.files import atomic_path
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 4
+_FORMAT = 5
 """Raised when facts change their meaning, so that old ones are not read."""
 
 T = TypeVar("T")

@@ -23,6 +23,10 @@ STATIONS = np.linspace(0.1, 0.9, 9)
 """Where the width is taken along the axis: shares of the length, from the end that is higher in the picture."""
 _HARMONICS = 20
 _SAMPLES = 256
+_FAR = 1.5
+"""Polygons whose middles are so many times as far apart as one is long are not pieces of one bone."""
+_SOME = 3
+"""So many bones in two places are no slip of the pen, but two hands."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ class Shapes:
     roughness: Floats
     """(29,) distance (root mean square) of the outline from its 20 lowest harmonics, as a share of its size."""
 
+    @property
+    def degrees(self) -> Floats:
+        """(29,) angle of the axis from upright, -90 to 90, positive where it leans to the right."""
+        return np.degrees(np.arctan2(self.axis[:, 0], -self.axis[:, 1]))
+
 
 def shapes_of(labels: Labels, tall: float = 1.0) -> Shapes:
     """Measure every bone of a radiograph whose pixels are `tall` times as high as wide; the unit is their width.
@@ -88,11 +97,25 @@ def shapes_of(labels: Labels, tall: float = 1.0) -> Shapes:
     return Shapes(**table)
 
 
+def in_two_places(labels: Labels) -> list[str]:
+    """Bones with a second polygon of at least half the size of the first that lies far from it, as of another hand.
+
+    Those of one bone in pieces lie end to end.
+    """
+    bones = []
+    for label, drawn in labels.polygons.items():
+        sizes = [abs(signed_area(polygon)) for polygon in drawn]
+        second, first = ([0, *np.argsort(sizes)])[-2:]
+        middles = [(drawn[which].min(axis=0) + drawn[which].max(axis=0)) / 2 for which in (first, second)]
+        apart = np.hypot(*(middles[0] - middles[1]))
+        if 2 * sizes[second] > sizes[first] and apart > _FAR * np.hypot(*np.ptp(drawn[first], axis=0)):
+            bones.append(label)
+    return bones
+
+
 def are_of_several_hands(labels: Labels) -> bool:
-    """Whether most bones have a second polygon of at least half the size of the first."""
-    sizes = [sorted(abs(signed_area(polygon)) for polygon in drawn) for drawn in labels.polygons.values()]
-    double = sum(len(of_bone) > 1 and 2 * of_bone[-2] > of_bone[-1] for of_bone in sizes)
-    return 2 * double > len(sizes)
+    """Whether some bones are in two places."""
+    return len(in_two_places(labels)) >= _SOME
 
 
 def _of_mask(polygons: Sequence[Points]) -> tuple[list[Points], list[Moments]]:

@@ -53,6 +53,9 @@ class Facts:
     tilt: float = math.nan
     """Degrees, see `wrist_tilt`; NaN if not known."""
     shapes: Shapes | None = None
+    """In the picture's pixels as they are."""
+    degrees: Floats = field(default_factory=lambda: np.full(len(BONES), np.nan))
+    """(29,) angle of each bone from upright, in square pixels."""
     edges: Edges | None = None
     sesamoid: Floats = field(default_factory=lambda: np.full(2, np.nan))
     """(2,) see `sesamoid_evidence`."""
@@ -137,7 +140,8 @@ def look(case: Case) -> Facts:
     whole = fill(labels.by_bone(), radiograph.height, radiograph.width)  # some bones meet in a few pixels alone
     several = (whole & (whole - np.uint32(1))) != 0  # what remains without the lowest bit
     shapes = shapes_of(labels)
-    tilt = wrist_tilt(labels)
+    tall = radiograph.tall
+    tilt = wrist_tilt(labels, tall)
     return Facts(
         height=radiograph.height,
         width=radiograph.width,
@@ -146,6 +150,7 @@ def look(case: Case) -> Facts:
         side_labels=side_from_labels(labels),
         tilt=math.nan if tilt is None else tilt,
         shapes=shapes,
+        degrees=(shapes if tall == 1 else shapes_of(labels, tall)).degrees,
         edges=edges_of(pixels, labels, packed),
         sesamoid=np.array(sesamoid_evidence(pixels, labels, shapes)),
         overlaps=overlaps_of(whole, several),

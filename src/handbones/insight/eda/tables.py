@@ -1,7 +1,5 @@
 """The tables of an EDA as CSV: a row a case, and a row a bone of a case."""
 
-import math
-
 import numpy as np
 
 from handbones.anatomy import BONES
@@ -41,13 +39,12 @@ def bones_by_case(survey: Survey) -> Table:
     for case, facts in zip(survey.cases, survey.facts, strict=True):
         shapes = facts.shapes
         assert shapes is not None
-        for bone in np.flatnonzero(shapes.parts > 0):
-            x, y = shapes.axis[bone]
-            rows.append(
-                (
-                    *(case.person, case.name, BONES[bone], int(shapes.parts[bone]), int(shapes.corners[bone])),
-                    *(shapes.area[bone], shapes.length[bone], shapes.width[bone], *shapes.centre[bone]),
-                    math.degrees(math.atan2(x, -y)),
-                )
+        rows += [
+            (
+                *(case.person, case.name, BONES[bone], int(shapes.parts[bone]), int(shapes.corners[bone])),
+                *(shapes.area[bone], shapes.length[bone], shapes.width[bone], *shapes.centre[bone]),
+                facts.degrees[bone],
             )
+            for bone in np.flatnonzero(shapes.parts > 0)
+        ]
     return Table("bones_by_case", header, rows)

@@ -18,6 +18,7 @@ from handbones.insight.exposure import shrink
 from handbones.insight.report.surfaces import surface_distances
 from handbones.labels import Labels, load_labels
 from handbones.metric import dice_from_counts, packed_counts
+from handbones.radiograph import Radiograph
 from handbones.raster import Packed, grow, rasterise
 from handbones.sides import Side, side_from_labels, wrist_tilt
 
@@ -99,20 +100,20 @@ def examine(segmenter: Segmenter, cases: Sequence[Case], *, seen: Callable[[int]
         assert case.labels is not None
         labels = load_labels(case.labels)
         found = segmenter.conclude(radiograph, answer)
-        verdicts.append(_verdict(case, labels, found, answer, radiograph.spacing))
+        verdicts.append(_verdict(case, labels, found, answer, radiograph))
         if seen:
             seen(1)
     return Examination(verdicts)
 
 
 def _verdict(
-    case: Case, labels: Labels, found: Segmentation, answers: Sequence[Answer], spacing: tuple[float, float] | None
+    case: Case, labels: Labels, found: Segmentation, answers: Sequence[Answer], radiograph: Radiograph
 ) -> Verdict:
     truth, answer = labels.packed(found.height, found.width), found.packed()
     common, pred, true = packed_counts(answer, truth)
     hd95, distance = _surfaces(answer, truth)
     curve, calibration = _probabilities(labels, true, answers)
-    tilt = wrist_tilt(labels)
+    tilt = wrist_tilt(labels, radiograph.tall)
     return Verdict(
         case=case,
         dice=dice_from_counts(common, pred, true),
@@ -124,7 +125,7 @@ def _verdict(
         calibration=calibration,
         side=case.side or side_from_labels(labels),
         tilt=math.nan if tilt is None else tilt,
-        spacing=spacing,
+        spacing=radiograph.spacing,
         pixels=found.height * found.width,
         maps=(_map(truth & ~answer), _map(answer & ~truth)),
     )
