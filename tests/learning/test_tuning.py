@@ -1,5 +1,6 @@
 """The search for better values: what may be varied, and that it goes on where it stopped."""
 
+import re
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,20 +29,33 @@ _SHORT = ("training.minutes=null", "training.steps=2", "training.batch=2", "vali
 def test_ranges_are_read() -> None:
     assert parse_range("optimiser.lr=1e-4..1e-2") == Range("optimiser.lr", 1e-4, 1e-2)
     assert parse_range("training.batch=2..16") == Range("training.batch", 2, 16)
+    assert parse_range("training.steps=1e3..2e3") == Range("training.steps", 1000, 2000)
+    assert parse_range("input.grow_from=64..128") == Range("input.grow_from", 64, 128)
     whole = parse_range("loss.dice=0..2")
     assert (type(whole.low), type(whole.high)) == (float, float)  # a weight may be 0.7
     assert parse_range("input.size=[256, 320]") == Range("input.size", choices=(256, 320))
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "message"),
     [
-        *("lr=1..2", "optimiser.lr", "optimiser.lr=2..1", "optimiser.lr=a..b"),
-        *("input.size=[1]", "input.size=100..200", "patches.size=100..256"),
+        ("lr=1..2", "no such field; did you mean 'optimiser.lr'"),
+        ("optimiser.lr", "write FIELD=LOW..HIGH"),
+        ("optimiser.lr=2..1", "2 must be less than 1"),
+        ("optimiser.lr=a..b", "a and b must be numbers"),
+        ("optimiser.lr=1e-4..inf", "1e-4 to inf must be a finite range"),
+        ("network.head_bias=-1e308..1e308", "must be a finite range"),
+        ("input.size=[1]", "write FIELD=LOW..HIGH or"),
+        ("network.weights=[2020-01-01, none]", "of numbers, words and lists"),
+        ("loss.bones=[&a [*a], 1]", "of numbers, words and lists"),
+        ("input.size=100..200", "100 and 200 must be multiples of 32"),
+        ("patches.size=100..256", "multiples of 32"),
+        ("training.batch=1.5..4", "1.5 and 4 must be whole numbers"),
+        ("network.stride=1..8", "takes no numbers in between: write network.stride=[A, B, C]"),
     ],
 )
-def test_bad_ranges_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--vary"):
+def test_bad_ranges_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=rf"^--vary {re.escape(text)}: .*{re.escape(message)}"):
         parse_range(text)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -68,23 +69,43 @@ def parse_range(text: str) -> Range:
     if dots:
         # YAML reads 1e-3 as text, but not 1.0e-3; Python reads both.
         try:
-            first, last = (int(end) if end.strip().lstrip("-").isdigit() else float(end) for end in (low, high))
+            first, last = float(low), float(high)
         except ValueError:
             raise UsageError(f"--vary {text}: {low} and {high} must be numbers") from None
-        if _field(field).annotation in (float, float | None):
-            first, last = float(first), float(last)  # 0..2 is not 0, 1 or 2 alone
+        if not math.isfinite(last - first):
+            raise UsageError(f"--vary {text}: {low} to {high} must be a finite range")
         if not first < last:
             raise UsageError(f"--vary {text}: {low} must be less than {high}")
-        if isinstance(first, int) and isinstance(last, int) and (first % _step(field) or last % _step(field)):
-            raise UsageError(f"--vary {text}: {low} and {high} must be multiples of {_step(field)}")
-        return Range(field, first, last)
+        return _range_of_numbers(text, field, first, last)
     try:
         choices = yaml.safe_load(values)
-    except yaml.YAMLError:
+        json.dumps(choices)
+    except (yaml.YAMLError, ValueError, TypeError):  # YAML also has days, and lists that hold themselves
         choices = None
     if not isinstance(choices, list) or len(choices) < 2:
-        raise UsageError(f"--vary {text}: write FIELD=LOW..HIGH or FIELD=[A, B, C]")
+        raise UsageError(f"--vary {text}: write FIELD=LOW..HIGH or FIELD=[A, B, C], of numbers, words and lists")
     return Range(field, choices=tuple(choices))
+
+
+def _range_of_numbers(text: str, field: str, low: float, high: float) -> Range:
+    """The range of a field that takes fractions, as of a weight, or whole numbers alone. Raises `UsageError`."""
+    kinds = _kinds(field)
+    if float in kinds:
+        return Range(field, low, high)
+    if int not in kinds:
+        raise UsageError(f"--vary {text}: {field} takes no numbers in between: write {field}=[A, B, C]")
+    if not low.is_integer() or not high.is_integer():
+        raise UsageError(f"--vary {text}: {low:g} and {high:g} must be whole numbers")
+    step = _step(field)
+    if low % step or high % step:
+        raise UsageError(f"--vary {text}: {low:g} and {high:g} must be multiples of {step}")
+    return Range(field, int(low), int(high))
+
+
+def _kinds(field: str) -> set[Any]:
+    """The types of what a field takes; of a `Literal` its values."""
+    annotation = _field(field).annotation
+    return {getattr(kind, "__origin__", kind) for kind in get_args(annotation) or (annotation,)}
 
 
 def _step(field: str) -> int:
