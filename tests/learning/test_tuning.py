@@ -16,7 +16,7 @@ from handbones.bundle import load_bundle
 from handbones.cli import run
 from handbones.collection import Collection, open_collection
 from handbones.errors import UsageError, UserError
-from handbones.learning.tuning import START_DICE, Range, parse_range, tune
+from handbones.learning.tuning import START_DICE, Range, parse_range, trials_done, tune
 from handbones.learning.watch import Watch
 from handbones.recipe import Recipe, inherit, load_recipe
 
@@ -79,6 +79,51 @@ def test_a_recipe_that_wants_a_model_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give --init BUNDLE"):
         tune("wrist", [], [Range("optimiser.lr", 1e-4, 1e-2)], tmp_path / "s", None, trials=1, watch=Watch())
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("optimiser.lr=1..100", "optimiser.lr=100.0: recipe small: optimiser.lr: input should be less than"),
+        ("optimiser=[adam, sgd]", 'optimiser="adam": recipe small: optimiser: input should be'),
+        ("patches.size=[64, 96]", "patches.size=96: recipe small: patches.size 96 is more than"),
+    ],
+)
+def test_a_value_that_makes_no_recipe_is_no_trial(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"^--vary {re.escape(message)}"):
+        tune("small", _TINY, [parse_range(text)], tmp_path / "s", None, trials=1, watch=Watch())
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_value_may_need_another_that_is_varied(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handbones.learning.tuning._train", lambda *_: 0.5)
+    ranges = [parse_range("network.decoder=[unet, fpn]"), parse_range("network.deep_supervision=[2, 0]")]
+    study = tune("small", _TINY, ranges, tmp_path, open_collection(drawn), trials=1, watch=Watch())
+    assert trials_done(study) == 1
+
+
+def test_a_search_without_a_trial_that_is_done_may_begin_otherwise(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, cases = [UserError("memory is full")], open_collection(drawn)
+
+    def train(*_: object) -> float:
+        if full:
+            raise full[0]
+        return 0.5
+
+    monkeypatch.setattr("handbones.learning.tuning._train", train)
+    search = partial(tune, "small", out=tmp_path, collection=cases, trials=1, watch=Watch())
+    with pytest.raises(UserError, match="memory is full"):
+        search(_TINY, ranges=[Range("training.batch", choices=(512, 1024))])
+    full.clear()
+    smaller = [Range("training.batch", choices=(2, 4))]
+    study = search([*_TINY, "input.grow_from=null"], ranges=smaller)
+    assert len(study.trials) == 1
+    with pytest.raises(UsageError, match=r"varied training\.batch otherwise before: give the same --vary, or another"):
+        search([*_TINY, "input.grow_from=null"], ranges=[Range("training.batch", choices=(2, 8))])
+    with pytest.raises(UsageError, match="of another recipe, bundle or collection"):
+        search(_TINY, ranges=smaller)
 
 
 def test_sizes_are_drawn_that_a_network_can_see(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

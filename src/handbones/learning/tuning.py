@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 _LOGARITHMIC = 10.0
 """A range that spans more than this factor is searched by its logarithm."""
 
+_STUDY = "handbones"
+"""Its name in the database."""
+
 _MOST_FAILURES = 3
 """So many trials in a row that fail end the search."""
 
@@ -46,10 +50,15 @@ class Range:
         """The field with its value in a trial, as an override of the recipe."""
         return f"{self.field}={params[self.field] if self.choices else json.dumps(params[self.field])}"
 
+    @property
+    def values(self) -> list[Any]:
+        """All choices, or both ends, as Optuna has them: it stores plain values only, so choices are JSON there."""
+        return [json.dumps(choice) for choice in self.choices] if self.choices else [self.low, self.high]
+
     def suggest(self, trial: "Trial") -> Any:
         """A value for this trial."""
-        if self.choices:  # as JSON, since Optuna stores plain values only
-            return json.loads(trial.suggest_categorical(self.field, [json.dumps(choice) for choice in self.choices]))
+        if self.choices:
+            return json.loads(trial.suggest_categorical(self.field, self.values))
         assert self.low is not None and self.high is not None
         log = self.low > 0 and self.high / self.low > _LOGARITHMIC
         if isinstance(self.low, int) and isinstance(self.high, int):
@@ -140,16 +149,18 @@ def tune(
     A trial that at a validation lags behind the median of the others ends early. What is done is kept in
     `out`/study.db, so that the same call goes on after a cut; the trial that was cut is done anew. One that fails, as
     where its network does not fit into memory, is noted and left; after three in a row the last error is raised.
-    `init` is a bundle that every trial starts from. Raises `UsageError` where the recipe is none before anything is
-    varied, and where `out` has trials of another recipe or bundle, or with other fields varied.
+    `init` is a bundle that every trial starts from. Raises `UsageError`, and leaves nothing, where the recipe is none
+    before anything is varied, or with one of the values; and where trials are done in `out` of another recipe or
+    bundle, or with other fields varied.
     """
     start = load_recipe(recipe, list(overrides))
     if init is None:
         refuse_from_nothing(start)
 
     def recipe_of(params: dict[str, Any]) -> Recipe:
-        return load_recipe(recipe, [*overrides, *(one.setting(params) for one in ranges)])
+        return load_recipe(recipe, [*overrides, *(one.setting(params) for one in ranges if one.field in params)])
 
+    _refuse_impossible(ranges, recipe_of)
     import optuna  # noqa: PLC0415 an extra
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -157,7 +168,7 @@ def tune(
     study = _open_study(ranges, out, origin)
     states = optuna.trial.TrialState
     failures = 0
-    while (done := len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))) < trials:
+    while (done := trials_done(study)) < trials:
         failed = sum("error" in trial.user_attrs for trial in study.get_trials(deepcopy=False, states=(states.FAIL,)))
         study.sampler = optuna.samplers.TPESampler(seed=done + failed)
         trial = study.ask()
@@ -179,6 +190,34 @@ def tune(
         _keep(study, out, recipe_of, init)
     _keep(study, out, recipe_of, init)  # what a cut after the last trial has left out
     return study
+
+
+def trials_done(study: "Study") -> int:
+    """How many trainings have come to their end, or were given up as behind the others."""
+    import optuna  # noqa: PLC0415 an extra
+
+    states = optuna.trial.TrialState
+    return len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))
+
+
+def _refuse_impossible(ranges: Sequence[Range], recipe_of: Callable[[dict[str, Any]], Recipe]) -> None:
+    """Raise `UsageError` for an end or a choice that makes no recipe.
+
+    Since a value may need another one that is varied, too, the others are as they are, then all at their first value,
+    then at their last.
+    """
+    beside = [{}, *({one.field: one.values[end] for one in ranges} for end in (0, -1))]
+    for one in ranges:
+        for value in one.values:
+            problems = []
+            for others in beside:
+                try:
+                    recipe_of({**others, one.field: value})
+                    break
+                except UsageError as error:
+                    problems.append(error)
+            else:
+                raise UsageError(f"--vary {one.setting({one.field: value})}: {problems[0]}")
 
 
 def _keep(study: "Study", out: Path, recipe_of: Callable[[dict[str, Any]], Recipe], init: Path | None) -> None:
@@ -248,17 +287,23 @@ class _Referee(Watch):
 
 
 def _open_study(ranges: Sequence[Range], out: Path, start: dict[str, str]) -> "Study":
-    """The search in `out`, new or to go on with; a trial that was cut is to be done anew."""
+    """The search in `out`, new or to go on with; a trial that was cut is to be done anew.
+
+    One without a trial that is done has nothing to lose: told otherwise than before, it begins anew.
+    """
     import optuna  # noqa: PLC0415 an extra
 
-    study = optuna.create_study(
-        storage=f"sqlite:///{make_folder(out) / 'study.db'}",
-        study_name="handbones",
-        direction="maximize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
-        load_if_exists=True,
-    )
-    _keep_or_check(study, ranges, out, start)
+    storage = f"sqlite:///{make_folder(out) / 'study.db'}"
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=4)
+    create = partial(optuna.create_study, storage=storage, pruner=pruner, study_name=_STUDY, direction="maximize")
+    study, told = create(load_if_exists=True), {one.field: str(one) for one in ranges}
+    if otherwise := _otherwise(study, told, start):
+        if trials_done(study):
+            raise UsageError(f"--out {out}: {otherwise}, or another --out")
+        optuna.delete_study(study_name=_STUDY, storage=storage)
+        study = create()
+    study.set_user_attr("ranges", told)
+    study.set_user_attr("start", start)
     states = optuna.trial.TrialState
     for cut in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
         study.tell(cut.number, state=states.FAIL)
@@ -266,22 +311,20 @@ def _open_study(ranges: Sequence[Range], out: Path, start: dict[str, str]) -> "S
     return study
 
 
+def _otherwise(study: "Study", told: dict[str, str], start: dict[str, str]) -> str:
+    """What a search was told otherwise before, of what is varied or from where, with the remedy; empty: nothing."""
+    varied = study.user_attrs.get("ranges", told)
+    if varied != told:
+        changed = next(field for field in {**varied, **told} if varied.get(field) != told.get(field))
+        return f"varied {changed} otherwise before: give the same --vary"
+    before = study.user_attrs.get("start", start)
+    if any(before.get(name, value) != value for name, value in start.items()):  # older searches lack some
+        again = "give the same DATA, --exclude, --recipe, --init, --set and --minutes"
+        return f"has trials of another recipe, bundle or collection: {again}"
+    return ""
+
+
 def _digest(collection: Collection | None) -> str:
     """Tells which cases a search learns from; empty for phantoms."""
     names = [] if collection is None else [f"{case.person}/{case.name}" for case in collection.labelled]
     return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16] if names else ""
-
-
-def _keep_or_check(study: "Study", ranges: Sequence[Range], out: Path, start: dict[str, str]) -> None:
-    """Write down what is varied and from where, or compare with what was before."""
-    told = {one.field: str(one) for one in ranges}
-    varied = study.user_attrs.get("ranges", told)
-    if varied != told:
-        changed = next(field for field in {**varied, **told} if varied.get(field) != told.get(field))
-        raise UsageError(f"--out {out}: varied {changed} otherwise before: give the same --vary, or another --out")
-    before = study.user_attrs.get("start", start)
-    if any(before.get(name, value) != value for name, value in start.items()):  # older searches lack some
-        again = "give the same DATA, --exclude, --recipe, --init, --set and --minutes, or another --out"
-        raise UsageError(f"--out {out}: has trials of another recipe, bundle or collection: {again}")
-    study.set_user_attr("ranges", told)
-    study.set_user_attr("start", start)
