@@ -16,7 +16,8 @@ from handbones.bundle import load_bundle
 from handbones.cli import run
 from handbones.collection import Collection, open_collection
 from handbones.errors import UsageError, UserError
-from handbones.learning.tuning import START_DICE, Range, parse_range, trials_done, tune
+from handbones.learning.ranges import Range, parse_range
+from handbones.learning.tuning import START_DICE, trials_done, tune
 from handbones.learning.watch import Watch
 from handbones.recipe import Recipe, inherit, load_recipe
 
@@ -51,6 +52,8 @@ def test_ranges_are_read() -> None:
         ("input.size=100..200", "100 and 200 must be multiples of 32"),
         ("patches.size=100..256", "multiples of 32"),
         ("training.batch=1.5..4", "1.5 and 4 must be whole numbers"),
+        *((f"{field}=[1, 2]", "changes what is measured") for field in ("data.fold", "validation.minutes", "data")),
+        ("phantoms.validation=8..64", "changes what is measured"),
         ("network.stride=1..8", "takes no numbers in between: write network.stride=[A, B, C]"),
     ],
 )
@@ -93,6 +96,18 @@ def test_a_value_that_makes_no_recipe_is_no_trial(text: str, message: str, tmp_p
     with pytest.raises(UsageError, match=f"^--vary {re.escape(message)}"):
         tune("small", _TINY, [parse_range(text)], tmp_path / "s", None, trials=1, watch=Watch())
     assert not (tmp_path / "s").exists()
+
+
+def test_what_is_measured_stays_the_same(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handbones.learning.tuning._train", lambda *_: 0.5)
+    wrist, seeds = parse_range("input.hand=[find, wrist]"), parse_range("training.seed=[1, 2]")
+    presets = parse_range("phantoms.profile=[wild, realistic]")
+    search = partial(tune, "small", [*_TINY, "phantoms.profile=wild"], trials=1, watch=Watch())
+    for one, cases in ((wrist, open_collection(drawn)), (seeds, None), (presets, None)):
+        with pytest.raises(UsageError, match="changes what is measured"):
+            search([one], tmp_path / "s", cases)
+    assert not (tmp_path / "s").exists()
+    search([seeds], tmp_path / "s", open_collection(drawn))  # the cases that validate are the same whatever the seed
 
 
 def test_a_value_may_need_another_that_is_varied(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

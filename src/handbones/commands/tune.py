@@ -40,8 +40,9 @@ def tune(
     if not installed("optuna"):
         raise UserError("tune needs optuna: pip install 'handbones[tune]'")
     from handbones.learning import tuning  # noqa: PLC0415 loads torch
+    from handbones.learning.ranges import parse_range  # noqa: PLC0415
 
-    ranges = [tuning.parse_range(text) for text in vary or _VARIED]
+    ranges = [parse_range(text) for text in vary or _VARIED]
     twice = next((one.field for i, one in enumerate(ranges) if one.field in {o.field for o in ranges[:i]}), None)
     if twice:
         raise UsageError(f"--vary {twice}: is given twice")

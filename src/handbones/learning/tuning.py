@@ -1,136 +1,30 @@
 """A search for better values of a recipe's fields: many short trainings, steered by Optuna."""
 
 import hashlib
-import json
-import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
-
-import yaml
-from annotated_types import MultipleOf
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from typing import TYPE_CHECKING, Any
 
 from handbones.bundle import load_bundle
 from handbones.collection import Collection
 from handbones.errors import UsageError, UserError
 from handbones.files import make_folder, write_text
 from handbones.learning.fit import fit, refuse_from_nothing
+from handbones.learning.ranges import Range, refuse_unfit
 from handbones.learning.watch import State, Watch
-from handbones.recipe import Recipe, field_names, inherit, load_recipe, nearest
+from handbones.recipe import Recipe, inherit, load_recipe
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import Trial
-
-_LOGARITHMIC = 10.0
-"""A range that spans more than this factor is searched by its logarithm."""
 
 _STUDY = "handbones"
 """Its name in the database."""
 
 _MOST_FAILURES = 3
 """So many trials in a row that fail end the search."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Values that a field of the recipe may take."""
-
-    field: str
-    low: float | int | None = None
-    high: float | int | None = None
-    choices: tuple[Any, ...] = ()
-
-    def setting(self, params: dict[str, Any]) -> str:
-        """The field with its value in a trial, as an override of the recipe."""
-        return f"{self.field}={params[self.field] if self.choices else json.dumps(params[self.field])}"
-
-    @property
-    def values(self) -> list[Any]:
-        """All choices, or both ends, as Optuna has them: it stores plain values only, so choices are JSON there."""
-        return [json.dumps(choice) for choice in self.choices] if self.choices else [self.low, self.high]
-
-    def suggest(self, trial: "Trial") -> Any:
-        """A value for this trial."""
-        if self.choices:
-            return json.loads(trial.suggest_categorical(self.field, self.values))
-        assert self.low is not None and self.high is not None
-        log = self.low > 0 and self.high / self.low > _LOGARITHMIC
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            step = _step(self.field)
-            return trial.suggest_int(self.field, self.low, self.high, step=step, log=log and step == 1)
-        return trial.suggest_float(self.field, float(self.low), float(self.high), log=log)
-
-
-def parse_range(text: str) -> Range:
-    """Read `field=low..high` or `field=[a, b, c]`. Raises `UsageError`."""
-    field, equals, values = text.partition("=")
-    if not equals:
-        raise UsageError(f"--vary {text}: write FIELD=LOW..HIGH or FIELD=[A, B, C] with a field of the recipe")
-    if field not in field_names():
-        raise UsageError(f"--vary {text}: no such field{nearest(field, field_names())}")
-    low, dots, high = values.partition("..")
-    if dots:
-        # YAML reads 1e-3 as text, but not 1.0e-3; Python reads both.
-        try:
-            first, last = float(low), float(high)
-        except ValueError:
-            raise UsageError(f"--vary {text}: {low} and {high} must be numbers") from None
-        if not math.isfinite(last - first):
-            raise UsageError(f"--vary {text}: {low} to {high} must be a finite range")
-        if not first < last:
-            raise UsageError(f"--vary {text}: {low} must be less than {high}")
-        return _range_of_numbers(text, field, first, last)
-    try:
-        choices = yaml.safe_load(values)
-        json.dumps(choices)
-    except (yaml.YAMLError, ValueError, TypeError):  # YAML also has days, and lists that hold themselves
-        choices = None
-    if not isinstance(choices, list) or len(choices) < 2:
-        raise UsageError(f"--vary {text}: write FIELD=LOW..HIGH or FIELD=[A, B, C], of numbers, words and lists")
-    return Range(field, choices=tuple(choices))
-
-
-def _range_of_numbers(text: str, field: str, low: float, high: float) -> Range:
-    """The range of a field that takes fractions, as of a weight, or whole numbers alone. Raises `UsageError`."""
-    kinds = _kinds(field)
-    if float in kinds:
-        return Range(field, low, high)
-    if int not in kinds:
-        raise UsageError(f"--vary {text}: {field} takes no numbers in between: write {field}=[A, B, C]")
-    if not low.is_integer() or not high.is_integer():
-        raise UsageError(f"--vary {text}: {low:g} and {high:g} must be whole numbers")
-    step = _step(field)
-    if low % step or high % step:
-        raise UsageError(f"--vary {text}: {low:g} and {high:g} must be multiples of {step}")
-    return Range(field, int(low), int(high))
-
-
-def _kinds(field: str) -> set[Any]:
-    """The types of what a field takes; of a `Literal` its values."""
-    annotation = _field(field).annotation
-    return {getattr(kind, "__origin__", kind) for kind in get_args(annotation) or (annotation,)}
-
-
-def _step(field: str) -> int:
-    """What whole values of a field are multiples of."""
-    found = _field(field)
-    inner = [note for kind in get_args(found.annotation) for note in getattr(kind, "__metadata__", ())]  # of X | None
-    bounds = [*found.metadata, *(bound for note in inner if isinstance(note, FieldInfo) for bound in note.metadata)]
-    return next((int(str(bound.multiple_of)) for bound in bounds if isinstance(bound, MultipleOf)), 1)
-
-
-def _field(field: str) -> FieldInfo:
-    """What the recipe says of a field, or of a part."""
-    part, _, name = field.partition(".")
-    settings = Recipe.model_fields[part].annotation
-    assert isinstance(settings, type) and issubclass(settings, BaseModel)
-    return settings.model_fields[name] if name else Recipe.model_fields[part]
 
 
 def tune(
@@ -160,7 +54,7 @@ def tune(
     def recipe_of(params: dict[str, Any]) -> Recipe:
         return load_recipe(recipe, [*overrides, *(one.setting(params) for one in ranges if one.field in params)])
 
-    _refuse_impossible(ranges, recipe_of)
+    refuse_unfit(ranges, recipe_of, collection)
     import optuna  # noqa: PLC0415 an extra
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -198,26 +92,6 @@ def trials_done(study: "Study") -> int:
 
     states = optuna.trial.TrialState
     return len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))
-
-
-def _refuse_impossible(ranges: Sequence[Range], recipe_of: Callable[[dict[str, Any]], Recipe]) -> None:
-    """Raise `UsageError` for an end or a choice that makes no recipe.
-
-    Since a value may need another one that is varied, too, the others are as they are, then all at their first value,
-    then at their last.
-    """
-    beside = [{}, *({one.field: one.values[end] for one in ranges} for end in (0, -1))]
-    for one in ranges:
-        for value in one.values:
-            problems = []
-            for others in beside:
-                try:
-                    recipe_of({**others, one.field: value})
-                    break
-                except UsageError as error:
-                    problems.append(error)
-            else:
-                raise UsageError(f"--vary {one.setting({one.field: value})}: {problems[0]}")
 
 
 def _keep(study: "Study", out: Path, recipe_of: Callable[[dict[str, Any]], Recipe], init: Path | None) -> None:
