@@ -189,6 +189,7 @@ def test_others_say_what_they_leave_out(bundle: Path, tmp_path: Path, capsys: py
         (["ensemble", "a.csv", "b.csv", "--weights", "1,2"], "--weights: counts with --vote weighted alone"),
         (["ensemble", "a.csv"], "name at least two submissions"),
         (["ensemble", "a.csv", "b.csv", "--size", "big"], "--size big: write height and width"),
+        (["export", "default", "--precision", "fp16", "--phantoms", "-3"], "Invalid value for '--phantoms'"),
         (["submission", "mend", "a.csv"], "submission mend: there is only"),
         (["submission", "check", "/nowhere.csv"], "/nowhere.csv: cannot read the submission"),
     ],
