@@ -50,7 +50,7 @@ def tune(
     collection = cases_to_learn(data, exclude, skip_bad=skip_bad)
     with new_folder(out), claimed(out / "study.db"), TrainingConsole() as console:
         study = tuning.tune(recipe, overrides, ranges, out, collection, trials=trials, watch=console, init=init)
-    print(f"best of {trials}: Dice {study.best_value:.4f} with")
+    print(f"best of {tuning.trials_done(study)}: Dice {study.best_value:.4f} with")
     for field, value in study.best_params.items():
         print(f"  {field:20} {value}")
     start = study.user_attrs.get(tuning.START_DICE)
@@ -61,5 +61,6 @@ def tune(
     given += ["--recipe", quoted(out / "best.yaml"), *([] if init is None else ["--init", quoted(init)])]
     print(f"all:    {out / 'trials.csv'}")
     limits = load_recipe(out / "best.yaml").training
-    more = ["training.minutes=60", *(f"training.{unit}=null" for unit in ("steps", "epochs") if getattr(limits, unit))]
+    more = ["training.minutes=60", "validation.minutes=5"]  # not those of the search, which are short
+    more += [f"training.{unit}=null" for unit in ("steps", "epochs") if getattr(limits, unit)]
     print(f"learn:  handbones train {' '.join(given)} --set {' '.join(more)}")
