@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from drawn import write_collection
+from handbones.anatomy import BONES
 from handbones.cli import run
 from handbones.collection import open_collection
 from handbones.commands.surveying import look_at
@@ -172,6 +173,14 @@ def test_others_say_what_they_leave_out(bundle: Path, tmp_path: Path, capsys: py
     assert expected in capsys.readouterr().out
     look_at(root, cache=None, no_cache=True, workers=1, skip_bad=True)
     assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", ["true", '"0.5"', "1.5", "NaN", "1" + "0" * 400])
+def test_thresholds_of_a_file_are_numbers(value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cut.json"
+    path.write_text(json.dumps(dict.fromkeys(BONES, "VALUE")).replace('"VALUE"', value))
+    assert run(["predict", "x.png", "--threshold", str(path)]) == 2
+    assert "nor a JSON file with one from 0 to 1 for each of the 29 labels" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
