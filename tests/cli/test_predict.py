@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from drawn import write_collection
+from handbones.anatomy import BONES
 from handbones.cli import run
 from handbones.collection import open_collection
 from handbones.commands.surveying import look_at
@@ -174,6 +175,14 @@ def test_others_say_what_they_leave_out(bundle: Path, tmp_path: Path, capsys: py
     assert expected in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("value", ["true", '"0.5"', "1.5", "NaN", "1" + "0" * 400])
+def test_thresholds_of_a_file_are_numbers(value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cut.json"
+    path.write_text(json.dumps(dict.fromkeys(BONES, "VALUE")).replace('"VALUE"', value))
+    assert run(["predict", "x.png", "--threshold", str(path)]) == 2
+    assert "nor a JSON file with one from 0 to 1 for each of the 29 labels" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -189,6 +198,7 @@ def test_others_say_what_they_leave_out(bundle: Path, tmp_path: Path, capsys: py
         (["ensemble", "a.csv", "b.csv", "--weights", "1,2"], "--weights: counts with --vote weighted alone"),
         (["ensemble", "a.csv"], "name at least two submissions"),
         (["ensemble", "a.csv", "b.csv", "--size", "big"], "--size big: write height and width"),
+        (["export", "default", "--precision", "fp16", "--phantoms", "-3"], "Invalid value for '--phantoms'"),
         (["submission", "mend", "a.csv"], "submission mend: there is only"),
         (["submission", "check", "/nowhere.csv"], "/nowhere.csv: cannot read the submission"),
     ],

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import handbones
+from handbones.anatomy import BONES
 from handbones.errors import UsageError, UserError
 from handbones.inference.looks import Looks
 from handbones.inference.segmenter import Segmenter
@@ -90,6 +91,8 @@ def test_size_and_threshold_can_be_chosen(bundle: Path, pictures: list[np.ndarra
     assert logits.shape == (29, 48, 48) and radiograph.height == 64
     with pytest.raises(UsageError, match="--threshold 1: no probability is above 1"):
         Segmenter(bundle, threshold=1)
+    with pytest.raises(UsageError, match="Ulna could never be found"):
+        Segmenter(bundle, threshold=[1.0 if bone == "Ulna" else 0.5 for bone in BONES])
     few, many = (Segmenter(bundle, threshold=threshold).segment(pictures[0]) for threshold in (0.7, 0.3))
     assert sum(bone.area for bone in few.bones.values()) < sum(bone.area for bone in many.bones.values())
     with pytest.raises(UsageError, match="--size 8"):

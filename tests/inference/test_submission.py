@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from handbones.anatomy import BONES
+from handbones.cli import run
 from handbones.errors import UsageError, UserError
 from handbones.inference.shards import Shard
 from handbones.inference.submission import SubmissionWriter, check_submission, read_rows
@@ -162,6 +163,24 @@ def test_votes_of_files(tmp_path: Path) -> None:
     scores = [dict.fromkeys(BONES, value) for value in (0.99, 0.5, 0.5)]
     assert list(vote(paths, weights_of("per-bone", 3, scores=scores), 80)) == list(read_rows(paths[0]))
     assert list(vote(paths, weights_of("weighted", 3, [1, 1, 5]), 80)) == list(read_rows(paths[2]))
+    assert list(vote(paths, weights_of("weighted", 3, [1e308] * 3), 80)) == rows
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "holds no picture"),
+        (["a.png", "a.png"], "a.png has not the 29 bones once and in order"),
+        (["a.png", "b.png", "a.png"], "a.png has not the 29 bones once and in order"),
+    ],
+)
+def test_no_ensemble_of_no_picture_or_one_twice(
+    names: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = str(write(tmp_path / "x.csv", names)), tmp_path / "all.csv"
+    assert run(["ensemble", path, path, "--size", "8x10", "--out", str(out)]) == 1
+    assert f"{path}: {message}" in capsys.readouterr().err
+    assert [one.name for one in tmp_path.iterdir()] == ["x.csv"]
 
 
 def test_submissions_that_do_not_fit_together(tmp_path: Path) -> None:

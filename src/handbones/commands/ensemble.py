@@ -41,18 +41,20 @@ def ensemble(
     if any(out.exists() and path.exists() and path.samefile(out) for path in submissions):
         raise UsageError(f"--out {out}: is one of the submissions, which would be gone: give another")
     height, width = picture_shape(size)
-    count = 0
+    done: set[str] = set()
     rows = count_votes(submissions, by_bone, height * width)
     with SubmissionWriter(out) as writer:
         for name, of_picture in groupby(rows, key=lambda row: row.image_name):
-            by_label = {row.bone: row.rle for row in of_picture}
-            if list(by_label) != list(BONES):
+            bones, runs = zip(*((row.bone, row.rle) for row in of_picture), strict=True)
+            if name in done or bones != BONES:
                 raise UserError(
-                    f"{submissions[0]}: {name} has not the 29 bones in order: see handbones submission check"
+                    f"{submissions[0]}: {name} has not the 29 bones once and in order: see handbones submission check"
                 )
-            writer.write(name, list(by_label.values()))
-            count += 1
-    print(f"{out}: {counted(count, 'picture')} from {len(submissions)} submissions")
+            writer.write(name, runs)
+            done.add(name)
+        if not done:
+            raise UserError(f"{submissions[0]}: holds no picture: see handbones submission check")
+    print(f"{out}: {counted(len(done), 'picture')} from {len(submissions)} submissions")
 
 
 def _scores_of(path: Path) -> Mapping[str, float]:

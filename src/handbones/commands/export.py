@@ -24,7 +24,9 @@ def export(
     data: Annotated[
         Path | None, typer.Option(help="Labelled radiographs to measure what that changes on, not phantoms.")
     ] = None,
-    phantoms: Annotated[int, typer.Option(help="Number of phantoms to measure that on; 0 measures nothing.")] = 8,
+    phantoms: Annotated[
+        int, typer.Option(help="Number of phantoms to measure that on; 0 measures nothing.", min=0)
+    ] = 8,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Of --data leave out cases with problems.")] = False,
 ) -> None:
     """Write a bundle as one .onnx file that needs no torch, with recipe and card inside."""

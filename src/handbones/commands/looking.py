@@ -136,10 +136,12 @@ def thresholds(text: str | None) -> float | list[float] | None:
         raise UsageError(f"--threshold {text}: neither a number nor a JSON file that can be read") from None
     except ValueError:
         by_label = None
-    if not isinstance(by_label, dict) or set(by_label) != set(BONES) or not all(map(_is_number, by_label.values())):
-        raise UsageError(f"--threshold {text}: not a number, nor a JSON file with a number for each of the 29 labels")
+    if not isinstance(by_label, dict) or set(by_label) != set(BONES) or not all(map(_is_share, by_label.values())):
+        raise UsageError(
+            f"--threshold {text}: not a number, nor a JSON file with one from 0 to 1 for each of the 29 labels"
+        )
     return [float(by_label[label]) for label in BONES]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1  # `true` is an int, too

@@ -40,8 +40,9 @@ def tune(
     if not installed("optuna"):
         raise UserError("tune needs optuna: pip install 'handbones[tune]'")
     from handbones.learning import tuning  # noqa: PLC0415 loads torch
+    from handbones.learning.ranges import parse_range  # noqa: PLC0415
 
-    ranges = [tuning.parse_range(text) for text in vary or _VARIED]
+    ranges = [parse_range(text) for text in vary or _VARIED]
     twice = next((one.field for i, one in enumerate(ranges) if one.field in {o.field for o in ranges[:i]}), None)
     if twice:
         raise UsageError(f"--vary {twice}: is given twice")
@@ -49,7 +50,7 @@ def tune(
     collection = cases_to_learn(data, exclude, skip_bad=skip_bad)
     with new_folder(out), claimed(out / "study.db"), TrainingConsole() as console:
         study = tuning.tune(recipe, overrides, ranges, out, collection, trials=trials, watch=console, init=init)
-    print(f"best of {trials}: Dice {study.best_value:.4f} with")
+    print(f"best of {tuning.trials_done(study)}: Dice {study.best_value:.4f} with")
     for field, value in study.best_params.items():
         print(f"  {field:20} {value}")
     start = study.user_attrs.get(tuning.START_DICE)
@@ -60,5 +61,6 @@ def tune(
     given += ["--recipe", quoted(out / "best.yaml"), *([] if init is None else ["--init", quoted(init)])]
     print(f"all:    {out / 'trials.csv'}")
     limits = load_recipe(out / "best.yaml").training
-    more = ["training.minutes=60", *(f"training.{unit}=null" for unit in ("steps", "epochs") if getattr(limits, unit))]
+    more = ["training.minutes=60", "validation.minutes=5"]  # not those of the search, which are short
+    more += [f"training.{unit}=null" for unit in ("steps", "epochs") if getattr(limits, unit)]
     print(f"learn:  handbones train {' '.join(given)} --set {' '.join(more)}")

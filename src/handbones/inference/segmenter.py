@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from handbones.anatomy import BONES
 from handbones.bundle import CARD, Bundle, load_bundle
 from handbones.collection import Case
 from handbones.errors import UsageError
@@ -103,8 +104,10 @@ class Segmenter:
             if "wrist" in (hand, each.recipe.hand):
                 raise UsageError(f"{each.path}: sees wrists alone: name it with --wrist-bundle, beside another bundle")
         self.threshold: Thresholds = recipe.validation.threshold if threshold is None else threshold
-        if min(thresholds_of(self.threshold)) == 1:
-            raise UsageError(f"--threshold {threshold}: no probability is above 1: no bone would be found")
+        each_bone = thresholds_of(self.threshold)
+        if np.float32(highest := max(each_bone)) == 1:
+            lost = BONES[each_bone.index(highest)]
+            raise UsageError(f"--threshold 1: no probability is above 1: {lost} could never be found: give less")
         self.batch = batch
         self.clean = check_steps((("fingers",) if self.hand == "find" else ()) if clean is None else clean)
         looks = looks or Looks()

@@ -76,7 +76,8 @@ def weights_of(
     if kind == "weighted":
         if len(numbers) != count or min(numbers, default=0) <= 0:
             raise UsageError(f"--weights: needs a number above 0 for each of the {count} submissions")
-        return {bone: list(numbers) for bone in BONES}
+        largest = max(numbers)  # without it, the sum of large ones would be infinite
+        return {bone: [number / largest for number in numbers] for bone in BONES}
     if kind == "per-bone":
         if len(scores) != count:
             raise UsageError(f"--scores: needs the summary.json of handbones evaluate for each of the {count} models")

@@ -1,106 +1,30 @@
 """A search for better values of a recipe's fields: many short trainings, steered by Optuna."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
-
-import yaml
-from annotated_types import MultipleOf
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from typing import TYPE_CHECKING, Any
 
 from handbones.bundle import load_bundle
 from handbones.collection import Collection
 from handbones.errors import UsageError, UserError
 from handbones.files import make_folder, write_text
 from handbones.learning.fit import fit, refuse_from_nothing
+from handbones.learning.ranges import Range, refuse_unfit
 from handbones.learning.watch import State, Watch
-from handbones.recipe import Recipe, field_names, inherit, load_recipe, nearest
+from handbones.recipe import Recipe, inherit, load_recipe
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import Trial
 
-_LOGARITHMIC = 10.0
-"""A range that spans more than this factor is searched by its logarithm."""
+_STUDY = "handbones"
+"""Its name in the database."""
 
 _MOST_FAILURES = 3
 """So many trials in a row that fail end the search."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Values that a field of the recipe may take."""
-
-    field: str
-    low: float | int | None = None
-    high: float | int | None = None
-    choices: tuple[Any, ...] = ()
-
-    def setting(self, params: dict[str, Any]) -> str:
-        """The field with its value in a trial, as an override of the recipe."""
-        return f"{self.field}={params[self.field] if self.choices else json.dumps(params[self.field])}"
-
-    def suggest(self, trial: "Trial") -> Any:
-        """A value for this trial."""
-        if self.choices:  # as JSON, since Optuna stores plain values only
-            return json.loads(trial.suggest_categorical(self.field, [json.dumps(choice) for choice in self.choices]))
-        assert self.low is not None and self.high is not None
-        log = self.low > 0 and self.high / self.low > _LOGARITHMIC
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            step = _step(self.field)
-            return trial.suggest_int(self.field, self.low, self.high, step=step, log=log and step == 1)
-        return trial.suggest_float(self.field, float(self.low), float(self.high), log=log)
-
-
-def parse_range(text: str) -> Range:
-    """Read `field=low..high` or `field=[a, b, c]`. Raises `UsageError`."""
-    field, equals, values = text.partition("=")
-    if not equals:
-        raise UsageError(f"--vary {text}: write FIELD=LOW..HIGH or FIELD=[A, B, C] with a field of the recipe")
-    if field not in field_names():
-        raise UsageError(f"--vary {text}: no such field{nearest(field, field_names())}")
-    low, dots, high = values.partition("..")
-    if dots:
-        # YAML reads 1e-3 as text, but not 1.0e-3; Python reads both.
-        try:
-            first, last = (int(end) if end.strip().lstrip("-").isdigit() else float(end) for end in (low, high))
-        except ValueError:
-            raise UsageError(f"--vary {text}: {low} and {high} must be numbers") from None
-        if _field(field).annotation in (float, float | None):
-            first, last = float(first), float(last)  # 0..2 is not 0, 1 or 2 alone
-        if not first < last:
-            raise UsageError(f"--vary {text}: {low} must be less than {high}")
-        if isinstance(first, int) and isinstance(last, int) and (first % _step(field) or last % _step(field)):
-            raise UsageError(f"--vary {text}: {low} and {high} must be multiples of {_step(field)}")
-        return Range(field, first, last)
-    try:
-        choices = yaml.safe_load(values)
-    except yaml.YAMLError:
-        choices = None
-    if not isinstance(choices, list) or len(choices) < 2:
-        raise UsageError(f"--vary {text}: write FIELD=LOW..HIGH or FIELD=[A, B, C]")
-    return Range(field, choices=tuple(choices))
-
-
-def _step(field: str) -> int:
-    """What whole values of a field are multiples of."""
-    found = _field(field)
-    inner = [note for kind in get_args(found.annotation) for note in getattr(kind, "__metadata__", ())]  # of X | None
-    bounds = [*found.metadata, *(bound for note in inner if isinstance(note, FieldInfo) for bound in note.metadata)]
-    return next((int(str(bound.multiple_of)) for bound in bounds if isinstance(bound, MultipleOf)), 1)
-
-
-def _field(field: str) -> FieldInfo:
-    """What the recipe says of a field, or of a part."""
-    part, _, name = field.partition(".")
-    settings = Recipe.model_fields[part].annotation
-    assert isinstance(settings, type) and issubclass(settings, BaseModel)
-    return settings.model_fields[name] if name else Recipe.model_fields[part]
 
 
 def tune(
@@ -119,16 +43,18 @@ def tune(
     A trial that at a validation lags behind the median of the others ends early. What is done is kept in
     `out`/study.db, so that the same call goes on after a cut; the trial that was cut is done anew. One that fails, as
     where its network does not fit into memory, is noted and left; after three in a row the last error is raised.
-    `init` is a bundle that every trial starts from. Raises `UsageError` where the recipe is none before anything is
-    varied, and where `out` has trials of another recipe or bundle, or with other fields varied.
+    `init` is a bundle that every trial starts from. Raises `UsageError`, and leaves nothing, where the recipe is none
+    before anything is varied, or with one of the values; and where trials are done in `out` of another recipe or
+    bundle, or with other fields varied.
     """
     start = load_recipe(recipe, list(overrides))
     if init is None:
         refuse_from_nothing(start)
 
     def recipe_of(params: dict[str, Any]) -> Recipe:
-        return load_recipe(recipe, [*overrides, *(one.setting(params) for one in ranges)])
+        return load_recipe(recipe, [*overrides, *(one.setting(params) for one in ranges if one.field in params)])
 
+    refuse_unfit(ranges, recipe_of, collection)
     import optuna  # noqa: PLC0415 an extra
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -136,7 +62,7 @@ def tune(
     study = _open_study(ranges, out, origin)
     states = optuna.trial.TrialState
     failures = 0
-    while (done := len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))) < trials:
+    while (done := trials_done(study)) < trials:
         failed = sum("error" in trial.user_attrs for trial in study.get_trials(deepcopy=False, states=(states.FAIL,)))
         study.sampler = optuna.samplers.TPESampler(seed=done + failed)
         trial = study.ask()
@@ -158,6 +84,14 @@ def tune(
         _keep(study, out, recipe_of, init)
     _keep(study, out, recipe_of, init)  # what a cut after the last trial has left out
     return study
+
+
+def trials_done(study: "Study") -> int:
+    """How many trainings have come to their end, or were given up as behind the others."""
+    import optuna  # noqa: PLC0415 an extra
+
+    states = optuna.trial.TrialState
+    return len(study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))
 
 
 def _keep(study: "Study", out: Path, recipe_of: Callable[[dict[str, Any]], Recipe], init: Path | None) -> None:
@@ -227,17 +161,23 @@ class _Referee(Watch):
 
 
 def _open_study(ranges: Sequence[Range], out: Path, start: dict[str, str]) -> "Study":
-    """The search in `out`, new or to go on with; a trial that was cut is to be done anew."""
+    """The search in `out`, new or to go on with; a trial that was cut is to be done anew.
+
+    One without a trial that is done has nothing to lose: told otherwise than before, it begins anew.
+    """
     import optuna  # noqa: PLC0415 an extra
 
-    study = optuna.create_study(
-        storage=f"sqlite:///{make_folder(out) / 'study.db'}",
-        study_name="handbones",
-        direction="maximize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
-        load_if_exists=True,
-    )
-    _keep_or_check(study, ranges, out, start)
+    storage = f"sqlite:///{make_folder(out) / 'study.db'}"
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=4)
+    create = partial(optuna.create_study, storage=storage, pruner=pruner, study_name=_STUDY, direction="maximize")
+    study, told = create(load_if_exists=True), {one.field: str(one) for one in ranges}
+    if otherwise := _otherwise(study, told, start):
+        if trials_done(study):
+            raise UsageError(f"--out {out}: {otherwise}, or another --out")
+        optuna.delete_study(study_name=_STUDY, storage=storage)
+        study = create()
+    study.set_user_attr("ranges", told)
+    study.set_user_attr("start", start)
     states = optuna.trial.TrialState
     for cut in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
         study.tell(cut.number, state=states.FAIL)
@@ -245,22 +185,20 @@ def _open_study(ranges: Sequence[Range], out: Path, start: dict[str, str]) -> "S
     return study
 
 
+def _otherwise(study: "Study", told: dict[str, str], start: dict[str, str]) -> str:
+    """What a search was told otherwise before, of what is varied or from where, with the remedy; empty: nothing."""
+    varied = study.user_attrs.get("ranges", told)
+    if varied != told:
+        changed = next(field for field in {**varied, **told} if varied.get(field) != told.get(field))
+        return f"varied {changed} otherwise before: give the same --vary"
+    before = study.user_attrs.get("start", start)
+    if any(before.get(name, value) != value for name, value in start.items()):  # older searches lack some
+        again = "give the same DATA, --exclude, --recipe, --init, --set and --minutes"
+        return f"has trials of another recipe, bundle or collection: {again}"
+    return ""
+
+
 def _digest(collection: Collection | None) -> str:
     """Tells which cases a search learns from; empty for phantoms."""
     names = [] if collection is None else [f"{case.person}/{case.name}" for case in collection.labelled]
     return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16] if names else ""
-
-
-def _keep_or_check(study: "Study", ranges: Sequence[Range], out: Path, start: dict[str, str]) -> None:
-    """Write down what is varied and from where, or compare with what was before."""
-    told = {one.field: str(one) for one in ranges}
-    varied = study.user_attrs.get("ranges", told)
-    if varied != told:
-        changed = next(field for field in {**varied, **told} if varied.get(field) != told.get(field))
-        raise UsageError(f"--out {out}: varied {changed} otherwise before: give the same --vary, or another --out")
-    before = study.user_attrs.get("start", start)
-    if any(before.get(name, value) != value for name, value in start.items()):  # older searches lack some
-        again = "give the same DATA, --exclude, --recipe, --init, --set and --minutes, or another --out"
-        raise UsageError(f"--out {out}: has trials of another recipe, bundle or collection: {again}")
-    study.set_user_attr("ranges", told)
-    study.set_user_attr("start", start)
