@@ -74,7 +74,7 @@ class Bare:
             cpu.keep_memory()
             if quick:
                 cpu.quicken(network)
-        self.network, self.loss = network, SegmentationLoss(recipe.loss)
+        self.network, self.loss = network, SegmentationLoss(recipe.loss).to(self.device)
         self.low = self.device.type == "cuda" or cpu.has_bf16()
         batch, size = recipe.training.batch, recipe.input.size
         self.pictures = torch.randint(256, (batch, 1, size, size), dtype=torch.uint8, device=self.device)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.train
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device whose speed is known: 10 samples a second at 256 pixels."""
-    monkeypatch.setattr(planning, "_rate", lambda device, size, batch: 10 * (256 / size) ** 2)
+    monkeypatch.setattr(planning, "_rate", lambda device, size, batch, settings: 10 * (256 / size) ** 2)
 
 
 @pytest.mark.parametrize(("cases", "minutes", "size"), [(800, 1, 256), (50, 60, 512), (800, 60, 320), (0, 600, 1024)])
@@ -33,7 +33,7 @@ def test_size_grows_with_time(steady: None, cases: int, minutes: float, size: in
 def test_a_gpu_takes_the_smallest_batch_that_costs_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
-    def rate(device: torch.device, size: int, batch: int) -> float | None:
+    def rate(device: torch.device, size: int, batch: int, settings: list[str]) -> float | None:
         tried.append((size, batch))
         if size * size * batch > 512 * 512 * 32:
             return None  # no memory
@@ -46,16 +46,20 @@ def test_a_gpu_takes_the_smallest_batch_that_costs_no_speed(monkeypatch: pytest.
     assert (made.recipe.input.size, made.recipe.training.batch) == (512, 16)
     assert tried == [(256, 32), (512, 32), (512, 16), (512, 8)]
     rates = {32: 100, 16: 96, 8: 92}
-    monkeypatch.setattr(planning, "_rate", lambda _, size, batch: rates.get(batch, 50) if size == 256 else None)
+    monkeypatch.setattr(
+        planning, "_rate", lambda _, size, batch, settings: rates.get(batch, 50) if size == 256 else None
+    )
     assert planning.plan(100, 3).recipe.training.batch == 16  # small losses add up
-    monkeypatch.setattr(planning, "_rate", lambda *_: None)
+    monkeypatch.setattr(planning, "_rate", lambda *_, **__: None)
     with pytest.raises(UserError, match="fits into memory"):
         planning.plan(100, 1)
 
 
 def test_large_pictures_that_promised_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     """At 256 pixels 614 seem possible; beyond 400 the device is four times slower than that."""
-    monkeypatch.setattr(planning, "_rate", lambda _, size, __: 10 * (256 / size) ** 2 / (4 if size > 400 else 1))
+    monkeypatch.setattr(
+        planning, "_rate", lambda _, size, __, settings: 10 * (256 / size) ** 2 / (4 if size > 400 else 1)
+    )
     made = planning.plan(50, 60)
     assert [trial.size for trial in made.trials] == [256, 384, 512]
     assert made.recipe.input.size == 384
@@ -74,6 +78,13 @@ def test_steps_are_timed_at_the_precision_of_the_training(
     monkeypatch.setattr(planning, "precision_here", lambda wanted: precision)
     monkeypatch.setattr(planning, "build_network", lambda *_, **__: Seen(1, 29, 1))
     assert planning._rate(torch.device("cpu"), 32, 1)
+
+
+def test_the_network_that_is_asked_for_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(planning, "_rate", lambda *_, settings: asked.append(settings) or 10.0)
+    planning.plan(100, 1, ["network.encoder=resnet18", "training.seed=5", "training.precision=32"])
+    assert {tuple(one) for one in asked} == {("network.encoder=resnet18", "training.precision=32")}
 
 
 def test_settings_are_laid_over(steady: None) -> None:

@@ -154,7 +154,6 @@ class Course(Callback):
             if not any(row["step"] for row in self.history):
                 self.run.save_checkpoint(trainer)
             self.run_validation(module)
-            self._agree()
         over = done or self.interrupted or self.stale
         # After a validation, too: whoever resumes must know of the best model that is there.
         if over or validated or self.seconds - self._saved > 60 * self.recipe.training.checkpoint_minutes:
@@ -176,6 +175,7 @@ class Course(Callback):
         scores = validate(module.predict, self.examiner, self.recipe.validation.threshold, self.world)
         self.validating = False
         errors = module.errors.means(self.world)
+        self._agree()  # the time that it took is no time since it
         means = scores.mean(axis=0) if self.by_tilt is None else self.by_tilt.mean(scores)
         decides = deciding(self.recipe)
         parts = {} if self.by_tilt is None else self.by_tilt.figures(scores.take(decides, axis=1))

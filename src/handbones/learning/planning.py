@@ -1,7 +1,9 @@
 """The recipe for some data, a device and a time budget, from the speed that the device shows."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -26,6 +28,10 @@ _TYPES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 """Of what is multiplied, by Lightning's name of the precision."""
 _MEMORY = 0.7
 """Share of a GPU's memory that a step may take."""
+_TIMED = "network.", "training.precision="
+"""What the time of a step depends on, but for size and batch."""
+Timed = Callable[[int, int], float | None]
+"""Samples a second at a size and with a batch; None where memory does not suffice."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +75,17 @@ def plan(cases: int, minutes: float, overrides: list[str] | None = None) -> Plan
     Steps are timed on this device, random pictures and no loader, at the smallest size and then at the largest at which
     the best so far, scaled by pixels, promises as many samples as are wanted: few sizes, since a processor is slow
     with large ones and a GPU prepares itself for each for up to ten seconds. Raises `UserError` where not even the
-    smallest fits into memory.
+    smallest fits into memory. Of the overrides those of `network` and the precision are in what is timed.
     """
     device, wanted = best_device(), wanted_samples(cases)
-    chosen = _try(device, SIZES[0], minutes)
+    batches = _BATCHES[:1] if device.type == "cpu" else _BATCHES[::-1]
+    timed = partial(_rate, device, settings=[one for one in overrides or [] if one.startswith(_TIMED)])
+    chosen = _try(timed, batches, SIZES[0], minutes)
     if chosen is None:
         raise UserError(f"{device.type}: not even a batch at {SIZES[0]} px fits into memory")
     trials, larger = [chosen], list(SIZES[1:])
     while promising := [size for size in larger if chosen.samples * (chosen.size / size) ** 2 >= wanted]:
-        trial = _try(device, promising[-1], minutes)
+        trial = _try(timed, batches, promising[-1], minutes)
         trials += [trial] if trial else []
         if trial is not None and trial.samples >= wanted:
             chosen = trial
@@ -85,7 +93,7 @@ def plan(cases: int, minutes: float, overrides: list[str] | None = None) -> Plan
         else:
             larger = [size for size in larger if size < promising[-1]]
     trials.remove(chosen)
-    chosen = _smallest_batch(device, chosen, minutes)
+    chosen = _smallest_batch(timed, chosen, minutes)
     trials = sorted([*trials, chosen], key=lambda trial: trial.size)
     settings = [
         f"input.size={chosen.size}",
@@ -96,8 +104,7 @@ def plan(cases: int, minutes: float, overrides: list[str] | None = None) -> Plan
         f"training.ema={min(0.9999, max(0.9, 1 - 50 * chosen.batch / max(chosen.samples, 1))):.4f}",
     ]
     recipe = load_recipe("small", [*settings, *(overrides or [])])
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} processor threads"
-    return Plan(recipe, tuple(trials), cases, minutes, name)
+    return Plan(recipe, tuple(trials), cases, minutes, _named(device))
 
 
 def wanted_samples(cases: int) -> int:
@@ -105,46 +112,46 @@ def wanted_samples(cases: int) -> int:
     return max(_FEWEST, _PASSES * cases)
 
 
-def _try(device: torch.device, size: int, minutes: float, batches: tuple[int, ...] = _BATCHES[::-1]) -> Trial | None:
-    """With the first of the batches that fits into memory; processors have the smallest."""
-    for batch in batches if device.type == "cuda" else _BATCHES[:1]:
-        rate = _rate(device, size, batch)
+def _try(timed: Timed, batches: Sequence[int], size: int, minutes: float) -> Trial | None:
+    """With the first of the batches that fits into memory."""
+    for batch in batches:
+        rate = timed(size, batch)
         if rate is not None:
             return Trial(size, batch, rate, rate * 60 * minutes * _OVERHEAD)
     return None
 
 
-def _smallest_batch(device: torch.device, best: Trial, minutes: float) -> Trial:
+def _smallest_batch(timed: Timed, best: Trial, minutes: float) -> Trial:
     """The same with the smallest batch that costs no speed: as many samples in more steps."""
     fastest = best.rate  # small losses, one after the other, are a large one
     for batch in (batch for batch in _BATCHES[::-1] if batch < best.batch):
-        trial = _try(device, best.size, minutes, (batch,))
+        trial = _try(timed, (batch,), best.size, minutes)
         if trial is None or trial.rate < _AS_FAST * fastest:
             break
         best, fastest = trial, max(fastest, trial.rate)
     return best
 
 
-def _rate(device: torch.device, size: int, batch: int) -> float | None:
+def _rate(device: torch.device, size: int, batch: int, settings: Sequence[str] = ()) -> float | None:
     """Samples a second of forward and backward passes; None where memory does not suffice."""
-    network = build_network(load_recipe("small", [f"input.size={size}"]), pretrained=False).to(device).train()
-    network = network.to(memory_format=torch.channels_last)
+    recipe = load_recipe("small", [f"input.size={size}", *settings])
+    network = build_network(recipe, pretrained=False).train().to(memory_format=torch.channels_last)
     if device.type == "cpu":
         cpu.quicken(network)
-    pictures = torch.randint(0, 256, (batch, 1, size, size), dtype=torch.uint8, device=device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-
-    kind = _TYPES.get(precision_here("auto"))  # as it will train: not every GPU is made for bf16
+    kind = _TYPES.get(precision_here(recipe.training.precision))  # as it will train: not every GPU is made for bf16
 
     def step() -> None:
         with torch.autocast(device.type, kind, enabled=kind is not None):
             logits = network(pictures)
         logits.float().square().mean().backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        if device.type != "cpu":
+            torch.accelerator.synchronize()
 
     try:
+        network = network.to(device)
+        pictures = torch.randint(0, 256, (batch, 1, size, size), dtype=torch.uint8, device=device)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         step()
         started, count = time.perf_counter(), 0
         while count < 1 or time.perf_counter() - started < 0.5:
@@ -159,3 +166,9 @@ def _rate(device: torch.device, size: int, batch: int) -> float | None:
         if torch.cuda.max_memory_allocated() > free:
             return None
     return batch * count / (time.perf_counter() - started)
+
+
+def _named(device: torch.device) -> str:
+    if device.type == "cpu":
+        return f"{torch.get_num_threads()} processor threads"
+    return torch.cuda.get_device_name() if device.type == "cuda" else device.type.upper()

@@ -1,0 +1,59 @@
+"""The clock of a training: the same for one process as for several."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from handbones.learning import course as module_of_course
+from handbones.learning.course import Course
+from handbones.learning.module import BoneModule
+from handbones.learning.watch import Watch
+from handbones.learning.world import World
+from tiny import tiny
+
+pytestmark = pytest.mark.train
+
+
+class Alike(World):
+    """Several processes that all say the same."""
+
+    def largest(self, values: list[float]) -> list[float]:
+        return values
+
+    def spread(self, tensors: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_validation_is_not_due_because_it_took_long(
+    processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(module_of_course, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def validate(*_: object) -> np.ndarray:
+        now[0] += 90
+        return np.random.default_rng(0).random((2, 29))
+
+    monkeypatch.setattr(module_of_course, "validate", validate)
+    recipe = tiny("training.steps=null", "training.minutes=10", "validation.steps=null", "validation.minutes=1")
+    course = Course(recipe, MagicMock(), 0, [], Watch(), Alike(0, processes), learned=True)  # type: ignore[arg-type]
+    module, trainer = MagicMock(spec=BoneModule), MagicMock(global_step=0, loggers=[], accumulate_grad_batches=1)
+    module.model, module.errors, module.trainer = MagicMock(), MagicMock(), trainer
+    module.errors.means.return_value = {}
+    course.on_fit_start(trainer, module)
+    course.on_train_start(trainer, module)  # measures the model that it goes on from
+    assert course.history[0]["progress"] == pytest.approx(0.15)
+    for step in range(1, 61):
+        now[0] += 1
+        trainer.global_step = step
+        course.on_train_batch_end(trainer, module, {"loss": torch.tensor(1.0)}, {"pictures": torch.zeros(2)}, step)
+    assert [row["step"] for row in course.history] == [0, 60]
