@@ -33,14 +33,14 @@ Device = Literal["auto", "cpu", "cuda"]
 def open_backend(bundle: Bundle, device: str = "auto", backend: str = "auto") -> Backend:
     """Load a bundle's network.
 
-    `auto` takes torch on a GPU if there is one, else onnxruntime on the processor, else torch there. Raises
+    `auto` takes torch on a GPU if both are there, else onnxruntime on the processor, else torch there. Raises
     `UsageError` on an unknown name, `UserError` where the bundle or the machine lacks what was asked for.
     """
     for flag, value, known in (("--device", device, get_args(Device)), ("--backend", backend, get_args(BackendName))):
         if value not in known:
             raise UsageError(f"{flag} {value}: must be one of {', '.join(known)}")
     if device == "auto":
-        device = "cuda" if backend != "onnxruntime" and _torch_sees_gpu() else "cpu"
+        device = "cuda" if backend != "onnxruntime" and not _torch_lacks(bundle) and _torch_sees_gpu() else "cpu"
     if backend == "auto":
         backend = "onnxruntime" if device == "cpu" and bundle.onnx is not None else "torch"
     return _torch(bundle, device) if backend == "torch" else _onnxruntime(bundle, device)
@@ -93,12 +93,21 @@ def _share_arena() -> None:
 
 
 def _torch(bundle: Bundle, device: str) -> Backend:
-    if importlib.util.find_spec("torch") is None:
-        raise UserError("torch is not installed: pip install 'handbones[train]', or use a bundle with model.onnx")
+    if lacking := _torch_lacks(bundle):
+        other = "a bundle with model.onnx" if bundle.onnx is None else "--backend onnxruntime"
+        raise UserError(f"torch needs {', '.join(lacking)}: pip install 'handbones[train]', or use {other}")
     from handbones.learning.export import load_network  # noqa: PLC0415 needs torch
     from handbones.learning.serving import serve  # noqa: PLC0415
 
     return serve(load_network(bundle), device)
+
+
+def _torch_lacks(bundle: Bundle) -> list[str]:
+    """What is not installed of all that a bundle takes to run in torch, which is often there for others, and alone."""
+    needs = ["torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors"]
+    if bundle.weights is None:  # they are read out of the .onnx file
+        needs.append("onnx")
+    return [name for name in needs if importlib.util.find_spec(name) is None]
 
 
 def own_gpu() -> int:
@@ -107,8 +116,8 @@ def own_gpu() -> int:
 
 
 def _torch_sees_gpu() -> bool:
-    """Whether there is a GPU for torch, without loading torch on machines that have none."""
-    if shutil.which("nvidia-smi") is None or importlib.util.find_spec("torch") is None:
+    """Whether there is a GPU for torch, which is installed, without loading it on machines that have none."""
+    if shutil.which("nvidia-smi") is None:
         return False
     import torch  # noqa: PLC0415
 
