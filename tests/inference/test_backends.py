@@ -52,6 +52,17 @@ def test_auto_takes_torch_only_with_all_that_it_needs(
     assert opened == [taken]
 
 
+@pytest.mark.parametrize(
+    ("absent", "backend"), [((), "torch"), (("torch",), "onnxruntime"), (("timm",), "onnxruntime")]
+)
+def test_a_gpu_that_was_asked_for_needs_no_torch(
+    absent: tuple[str, ...], backend: str, packaged: Bundle, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(monkeypatch, *absent)
+    backends.open_backend(packaged, "cuda")
+    assert opened == [(backend, "cuda")]
+
+
 def test_torch_that_was_asked_for_names_what_is_missing(packaged: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, "timm", "onnx")
     with pytest.raises(UserError, match=r"^torch needs timm, onnx: .*\[train\]', or use --backend onnxruntime$"):

@@ -33,16 +33,18 @@ Device = Literal["auto", "cpu", "cuda"]
 def open_backend(bundle: Bundle, device: str = "auto", backend: str = "auto") -> Backend:
     """Load a bundle's network.
 
-    `auto` takes torch on a GPU if both are there, else onnxruntime on the processor, else torch there. Raises
-    `UsageError` on an unknown name, `UserError` where the bundle or the machine lacks what was asked for.
+    `auto` takes torch on a GPU if both are there, else onnxruntime on the processor, else torch there; onnxruntime on
+    a GPU is for who asks for one and has no torch. Raises `UsageError` on an unknown name, `UserError` where the bundle
+    or the machine lacks what was asked for.
     """
     for flag, value, known in (("--device", device, get_args(Device)), ("--backend", backend, get_args(BackendName))):
         if value not in known:
             raise UsageError(f"{flag} {value}: must be one of {', '.join(known)}")
+    torch_runs = not _torch_lacks(bundle)
     if device == "auto":
-        device = "cuda" if backend != "onnxruntime" and not _torch_lacks(bundle) and _torch_sees_gpu() else "cpu"
+        device = "cuda" if backend != "onnxruntime" and torch_runs and _torch_sees_gpu() else "cpu"
     if backend == "auto":
-        backend = "onnxruntime" if device == "cpu" and bundle.onnx is not None else "torch"
+        backend = "onnxruntime" if bundle.onnx is not None and (device == "cpu" or not torch_runs) else "torch"
     return _torch(bundle, device) if backend == "torch" else _onnxruntime(bundle, device)
 
 
@@ -53,7 +55,8 @@ def _onnxruntime(bundle: Bundle, device: str) -> Backend:
         raise UserError(f"{bundle.path}: holds no model.onnx: make it with handbones export {bundle.path}")
     provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
     if provider not in onnxruntime.get_available_providers():
-        raise UserError("--device cuda: this onnxruntime has no CUDA: install onnxruntime-gpu, or use --backend torch")
+        torch = "--backend torch (pip install 'handbones[train]')"
+        raise UserError(f"--device cuda: this onnxruntime has no CUDA: install onnxruntime-gpu, or use {torch}")
     session = _session(bundle.onnx, provider, {} if device == "cpu" else {"device_id": own_gpu()})
     if provider not in session.get_providers():  # it goes on with the processor then, and says so in its log alone
         raise UserError("--device cuda: onnxruntime could not load CUDA or cuDNN: install those that it names above")
