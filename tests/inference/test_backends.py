@@ -1,8 +1,10 @@
 """Which backend is taken, by what is installed and what the bundle holds."""
 
 import importlib.util
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -10,6 +12,7 @@ from handbones.bundle import Bundle, load_bundle
 from handbones.errors import UserError
 from handbones.inference import backends
 
+CUDA = "CUDAExecutionProvider"
 Opened = list[tuple[str, str]]
 """Backends that were opened, each with its device."""
 
@@ -28,6 +31,16 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     for name in ("torch", "onnxruntime"):
         monkeypatch.setattr(backends, f"_{name}", lambda bundle, device, name=name: noted.append((name, device)))
     return noted
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
+    """An onnxruntime with CUDA."""
+    fake = MagicMock()
+    fake.get_available_providers.return_value = [CUDA]
+    fake.InferenceSession.return_value.get_providers.return_value = [CUDA]
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    return fake
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *absent: str) -> None:
@@ -70,3 +83,11 @@ def test_torch_that_was_asked_for_names_what_is_missing(packaged: Bundle, monkey
     weights_alone = replace(packaged, weights=packaged.onnx, onnx=None)
     with pytest.raises(UserError, match=r"^torch needs timm: .*, or use a bundle with model\.onnx$"):
         backends.open_backend(weights_alone, "cpu")
+
+
+def test_onnxruntime_looks_for_cuda_where_pip_puts_it_first(packaged: Bundle, runtime: MagicMock) -> None:
+    backends.open_backend(packaged, "cuda", "onnxruntime")
+    calls = [name for name, *_ in runtime.mock_calls]
+    assert calls[0] == "preload_dlls" and "InferenceSession" in calls[1:]
+    del runtime.preload_dlls  # as in older ones
+    backends.open_backend(packaged, "cuda", "onnxruntime")

@@ -54,6 +54,8 @@ def _onnxruntime(bundle: Bundle, device: str) -> Backend:
     if bundle.onnx is None:
         raise UserError(f"{bundle.path}: holds no model.onnx: make it with handbones export {bundle.path}")
     provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
+    if device == "cuda" and hasattr(onnxruntime, "preload_dlls"):  # from 1.21 on
+        onnxruntime.preload_dlls()  # it does not look by itself where pip puts CUDA and cuDNN
     if provider not in onnxruntime.get_available_providers():
         torch = "--backend torch (pip install 'handbones[train]')"
         raise UserError(f"--device cuda: this onnxruntime has no CUDA: install onnxruntime-gpu, or use {torch}")
