@@ -91,3 +91,26 @@ def test_onnxruntime_looks_for_cuda_where_pip_puts_it_first(packaged: Bundle, ru
     assert calls[0] == "preload_dlls" and "InferenceSession" in calls[1:]
     del runtime.preload_dlls  # as in older ones
     backends.open_backend(packaged, "cuda", "onnxruntime")
+
+
+@pytest.mark.parametrize(("absent", "count", "gpu"), [((), 2, 1), ((), 4, 3), ((), 0, 3), (("torch",), 2, 3)], ids=str)
+def test_more_processes_than_gpus_share_them(
+    absent: tuple[str, ...], count: int, gpu: int, packaged: Bundle, runtime: MagicMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(monkeypatch, *absent)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    torch = MagicMock()
+    torch.cuda.device_count.return_value = count
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    backends.open_backend(packaged, "cuda", "onnxruntime")
+    assert runtime.InferenceSession.call_args.kwargs["providers"] == [(CUDA, {"device_id": gpu})]
+
+
+def test_a_gpu_that_is_not_there_is_one_cause_of_two(
+    packaged: Bundle, runtime: MagicMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(monkeypatch, "torch")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    runtime.InferenceSession.return_value.get_providers.return_value = ["CPUExecutionProvider"]
+    with pytest.raises(UserError, match=r"CUDA or cuDNN, or there is no GPU 3: install .* no more processes than"):
+        backends.open_backend(packaged, "cuda", "onnxruntime")

@@ -59,9 +59,13 @@ def _onnxruntime(bundle: Bundle, device: str) -> Backend:
     if provider not in onnxruntime.get_available_providers():
         torch = "--backend torch (pip install 'handbones[train]')"
         raise UserError(f"--device cuda: this onnxruntime has no CUDA: install onnxruntime-gpu, or use {torch}")
-    session = _session(bundle.onnx, provider, {} if device == "cpu" else {"device_id": own_gpu()})
+    settings = {} if device == "cpu" else {"device_id": own_gpu()}
+    session = _session(bundle.onnx, provider, settings)
     if provider not in session.get_providers():  # it goes on with the processor then, and says so in its log alone
-        raise UserError("--device cuda: onnxruntime could not load CUDA or cuDNN: install those that it names above")
+        raise UserError(
+            f"--device cuda: onnxruntime could not load CUDA or cuDNN, or there is no GPU {settings['device_id']}: "
+            "install those that it names above, or start no more processes than there are GPUs"
+        )
 
     def run(pictures: Pictures, metadata: Values | None = None, /) -> BatchLogits:
         given = {"pictures": pictures} if metadata is None else {"pictures": pictures, "metadata": metadata}
@@ -116,8 +120,17 @@ def _torch_lacks(bundle: Bundle) -> list[str]:
 
 
 def own_gpu() -> int:
-    """Of the GPUs of this machine, the one of this process among those that torchrun started; the first without it."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    """Of the GPUs of this machine, the one of this process among those that torchrun started; the first without it.
+
+    More processes than GPUs share them in turns, where torch is there to count them.
+    """
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if rank == 0 or importlib.util.find_spec("torch") is None:
+        return rank
+    import torch  # noqa: PLC0415
+
+    count = torch.cuda.device_count()
+    return rank % count if count else rank  # a torch for processors alone sees none
 
 
 def _torch_sees_gpu() -> bool:

@@ -18,7 +18,7 @@ def serve(network: Network, device: str) -> Backend:
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no GPU on this machine: leave --device out")
-    place = torch.device(device, own_gpu() % torch.cuda.device_count()) if device == "cuda" else torch.device(device)
+    place = torch.device(device, own_gpu()) if device == "cuda" else torch.device(device)
     half = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     network = network.to(place).to(memory_format=torch.channels_last).eval()
 
