@@ -21,6 +21,17 @@ def plain_memory_errors(recipe: Recipe, validating: Callable[[], bool], workers:
         raise UserError(remedy) from error
 
 
+@contextmanager
+def plain_gpu_errors(remedy: str) -> Iterator[None]:
+    """Turn what is said of a GPU's full memory into a `UserError` with this remedy; let everything else pass."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not gpu_is_full(error):
+            raise
+        raise UserError(f"the GPU's memory is full: {remedy}") from error
+
+
 def explain_memory(error: Exception, recipe: Recipe, *, validating: bool, workers: int) -> str | None:
     """What ran out and what to lower, in one line; None if the error is of another kind."""
     text = str(error)
