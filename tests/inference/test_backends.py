@@ -78,10 +78,10 @@ def test_a_gpu_that_was_asked_for_needs_no_torch(
 
 def test_torch_that_was_asked_for_names_what_is_missing(packaged: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, "timm", "onnx")
-    with pytest.raises(UserError, match=r"^torch needs timm, onnx: .*\[train\]', or use --backend onnxruntime$"):
+    with pytest.raises(UserError, match=r"^the torch backend needs timm, onnx: .*, or use --backend onnxruntime$"):
         backends.open_backend(packaged, "cpu", "torch")
     weights_alone = replace(packaged, weights=packaged.onnx, onnx=None)
-    with pytest.raises(UserError, match=r"^torch needs timm: .*, or use a bundle with model\.onnx$"):
+    with pytest.raises(UserError, match=r"^the torch backend needs timm: .*, or use a bundle with model\.onnx$"):
         backends.open_backend(weights_alone, "cpu")
 
 

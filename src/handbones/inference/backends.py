@@ -104,7 +104,7 @@ def _share_arena() -> None:
 def _torch(bundle: Bundle, device: str) -> Backend:
     if lacking := _torch_lacks(bundle):
         other = "a bundle with model.onnx" if bundle.onnx is None else "--backend onnxruntime"
-        raise UserError(f"torch needs {', '.join(lacking)}: pip install 'handbones[train]', or use {other}")
+        raise UserError(f"the torch backend needs {', '.join(lacking)}: pip install 'handbones[train]', or use {other}")
     from handbones.learning.export import load_network  # noqa: PLC0415 needs torch
     from handbones.learning.serving import serve  # noqa: PLC0415
 
