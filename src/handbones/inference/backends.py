@@ -33,16 +33,18 @@ Device = Literal["auto", "cpu", "cuda"]
 def open_backend(bundle: Bundle, device: str = "auto", backend: str = "auto") -> Backend:
     """Load a bundle's network.
 
-    `auto` takes torch on a GPU if there is one, else onnxruntime on the processor, else torch there. Raises
-    `UsageError` on an unknown name, `UserError` where the bundle or the machine lacks what was asked for.
+    `auto` takes torch on a GPU if both are there, else onnxruntime on the processor, else torch there; onnxruntime on
+    a GPU is for who asks for one and has no torch. Raises `UsageError` on an unknown name, `UserError` where the bundle
+    or the machine lacks what was asked for.
     """
     for flag, value, known in (("--device", device, get_args(Device)), ("--backend", backend, get_args(BackendName))):
         if value not in known:
             raise UsageError(f"{flag} {value}: must be one of {', '.join(known)}")
+    torch_runs = not _torch_lacks(bundle)
     if device == "auto":
-        device = "cuda" if backend != "onnxruntime" and _torch_sees_gpu() else "cpu"
+        device = "cuda" if backend != "onnxruntime" and torch_runs and _torch_sees_gpu() else "cpu"
     if backend == "auto":
-        backend = "onnxruntime" if device == "cpu" and bundle.onnx is not None else "torch"
+        backend = "onnxruntime" if bundle.onnx is not None and (device == "cpu" or not torch_runs) else "torch"
     return _torch(bundle, device) if backend == "torch" else _onnxruntime(bundle, device)
 
 
@@ -52,11 +54,18 @@ def _onnxruntime(bundle: Bundle, device: str) -> Backend:
     if bundle.onnx is None:
         raise UserError(f"{bundle.path}: holds no model.onnx: make it with handbones export {bundle.path}")
     provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
+    if device == "cuda" and hasattr(onnxruntime, "preload_dlls"):  # from 1.21 on
+        onnxruntime.preload_dlls()  # it does not look by itself where pip puts CUDA and cuDNN
     if provider not in onnxruntime.get_available_providers():
-        raise UserError("--device cuda: this onnxruntime has no CUDA: install onnxruntime-gpu, or use --backend torch")
-    session = _session(bundle.onnx, provider, {} if device == "cpu" else {"device_id": own_gpu()})
+        torch = "--backend torch (pip install 'handbones[train]')"
+        raise UserError(f"--device cuda: this onnxruntime has no CUDA: install onnxruntime-gpu, or use {torch}")
+    settings = {} if device == "cpu" else {"device_id": own_gpu()}
+    session = _session(bundle.onnx, provider, settings)
     if provider not in session.get_providers():  # it goes on with the processor then, and says so in its log alone
-        raise UserError("--device cuda: onnxruntime could not load CUDA or cuDNN: install those that it names above")
+        raise UserError(
+            f"--device cuda: onnxruntime could not load CUDA or cuDNN, or there is no GPU {settings['device_id']}: "
+            "install those that it names above, or start no more processes than there are GPUs"
+        )
 
     def run(pictures: Pictures, metadata: Values | None = None, /) -> BatchLogits:
         given = {"pictures": pictures} if metadata is None else {"pictures": pictures, "metadata": metadata}
@@ -93,22 +102,40 @@ def _share_arena() -> None:
 
 
 def _torch(bundle: Bundle, device: str) -> Backend:
-    if importlib.util.find_spec("torch") is None:
-        raise UserError("torch is not installed: pip install 'handbones[train]', or use a bundle with model.onnx")
+    if lacking := _torch_lacks(bundle):
+        other = "a bundle with model.onnx" if bundle.onnx is None else "--backend onnxruntime"
+        raise UserError(f"the torch backend needs {', '.join(lacking)}: pip install 'handbones[train]', or use {other}")
     from handbones.learning.export import load_network  # noqa: PLC0415 needs torch
     from handbones.learning.serving import serve  # noqa: PLC0415
 
     return serve(load_network(bundle), device)
 
 
+def _torch_lacks(bundle: Bundle) -> list[str]:
+    """What is not installed of all that a bundle takes to run in torch, which is often there for others, and alone."""
+    needs = ["torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors"]
+    if bundle.weights is None:  # they are read out of the .onnx file
+        needs.append("onnx")
+    return [name for name in needs if importlib.util.find_spec(name) is None]
+
+
 def own_gpu() -> int:
-    """Of the GPUs of this machine, the one of this process among those that torchrun started; the first without it."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    """Of the GPUs of this machine, the one of this process among those that torchrun started; the first without it.
+
+    More processes than GPUs share them in turns, where torch is there to count them.
+    """
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if rank == 0 or importlib.util.find_spec("torch") is None:
+        return rank
+    import torch  # noqa: PLC0415
+
+    count = torch.cuda.device_count()
+    return rank % count if count else rank  # a torch for processors alone sees none
 
 
 def _torch_sees_gpu() -> bool:
-    """Whether there is a GPU for torch, without loading torch on machines that have none."""
-    if shutil.which("nvidia-smi") is None or importlib.util.find_spec("torch") is None:
+    """Whether there is a GPU for torch, which is installed, without loading it on machines that have none."""
+    if shutil.which("nvidia-smi") is None:
         return False
     import torch  # noqa: PLC0415
 

@@ -21,6 +21,17 @@ def plain_memory_errors(recipe: Recipe, validating: Callable[[], bool], workers:
         raise UserError(remedy) from error
 
 
+@contextmanager
+def plain_gpu_errors(remedy: str) -> Iterator[None]:
+    """Turn what is said of a GPU's full memory into a `UserError` with this remedy; let everything else pass."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not gpu_is_full(error):
+            raise
+        raise UserError(f"the GPU's memory is full: {remedy}") from error
+
+
 def explain_memory(error: Exception, recipe: Recipe, *, validating: bool, workers: int) -> str | None:
     """What ran out and what to lower, in one line; None if the error is of another kind."""
     text = str(error)
@@ -47,13 +58,13 @@ def explain_memory(error: Exception, recipe: Recipe, *, validating: bool, worker
     side = "patches.size" if recipe.patches.size else "input.size"
     parts.append(f"lower {side} (now {recipe.patches.size or recipe.input.size})")
     if recipe.training.precision == "32":
-        parts.append("set training.precision=bf16")
+        parts.append("set training.precision=auto")
     if recipe.patches.size is None:
         parts.append("train on parts of the pictures (patches.size)")
     return f"{place}: " + ", or ".join(parts)
 
 
 def gpu_is_full(error: Exception) -> bool:
-    """Whether torch, CUDA or one of its libraries says so."""
-    words = "CUDA out of memory", "CUDA error: out of memory", "_ALLOC_FAILED"
+    """Whether torch, CUDA, MPS or a library of theirs says so; cuDNN has words of its own, new ones since 9."""
+    words = "out of memory", "_ALLOC_FAILED", "_ALLOCATION_FAILED"
     return isinstance(error, torch.OutOfMemoryError) or any(part in str(error) for part in words)

@@ -1,0 +1,44 @@
+"""What is taken for memory that ran out, and what is said of it."""
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from handbones.learning.memory import explain_memory, gpu_is_full
+from tiny import tiny
+
+pytestmark = pytest.mark.train
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("Allocation on device 0 would exceed allowed memory."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA driver error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB, other allocations: 1.00 GB)"),
+        RuntimeError("NCCL error: unhandled cuda error\nLast error:\nCuda failure 2 'out of memory'"),
+    ],
+)
+def test_a_full_gpu_is_known_by_what_it_says(error: Exception) -> None:
+    assert gpu_is_full(error)
+
+
+@pytest.mark.parametrize(
+    "text", ["CUDA error: invalid device ordinal", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", "shapes cannot be added"]
+)
+def test_other_errors_are_not_of_memory(text: str) -> None:
+    assert not gpu_is_full(RuntimeError(text))
+    assert explain_memory(RuntimeError(text), tiny(), validating=False, workers=0) is None
+
+
+@pytest.mark.parametrize(("precision", "told"), [("32", True), ("bf16", False), ("auto", False)])
+def test_precision_is_left_to_the_gpu(precision: str, told: bool) -> None:
+    recipe = tiny(f'training.precision="{precision}"')
+    line = explain_memory(torch.OutOfMemoryError("CUDA out of memory."), recipe, validating=False, workers=0)
+    assert line is not None and ("set training.precision=auto" in line) is told
