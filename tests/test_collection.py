@@ -361,6 +361,9 @@ def test_pictures_of_one_name_in_several_folders_are_called_by_these_too(tmp_pat
     if not place:  # there the others lack labels, which is a problem
         assert set(cases) == {"s1_IM1_L.png", "s2_IM1_L.png", "s2_deep_IM1_L.png", "IM2.png"}
         assert {case.stem for case in cases.values()} == {name.removesuffix(".png") for name in cases}
+    for series in ("1.2.840.1", "1.2.840.2"):
+        picture(tmp_path / "uids" / series / "IM1.png")
+    assert [case.stem for case in open_collection(tmp_path / "uids").cases] == ["1.2.840.1_IM1", "1.2.840.2_IM1"]
     picture(tmp_path / place / "s2_IM1_L.png")
     assert any("IM1_L.png: has the same name" in str(p) for p in open_collection(tmp_path, strict=False).problems)
 

@@ -14,6 +14,7 @@ from handbones.layout import (
     Problem,
     Split,
     Unlabelled,
+    called_stem,
     find_pairs,
     stem_of,
     table_of_people,
@@ -69,7 +70,12 @@ class Case:
     @property
     def stem(self) -> str:
         """The name without its ending; what the results of the picture are called."""
-        return stem_of(Path(self.name))
+        return called_stem(self.image, self.called)
+
+    @property
+    def key(self) -> str:
+        """Person and file name, `ID001/image1_R.png`: by what runs know their cases, whatever others there are."""
+        return f"{self.person}/{self.image.name}"
 
     @property
     def known(self) -> Metadata:
@@ -144,6 +150,7 @@ def open_collection(
         raise UserError(
             f"{root}: no pictures in it: give a folder with train/DCM, with images/, or with {FORMATS} files"
         )
+    tell_apart(pairs, root)
     if any(pair.image and pair.split == part for pair in pairs):
         pairs = [pair for pair in pairs if pair.split == part]
     with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
@@ -151,7 +158,6 @@ def open_collection(
     if not labels_wanted:
         for pair in pairs:
             pair.problems = [problem for problem in pair.problems if not isinstance(problem, Unlabelled)]
-    tell_apart(pairs, root)
     _check_names(pairs)
     table = table_of_people(root)
     people, problems = _people(table)

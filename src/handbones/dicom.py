@@ -13,6 +13,8 @@ from handbones.errors import UserError
 
 Spacing = tuple[float, float]
 """Millimetres per row and per column."""
+MOST_TALL = 4.0
+"""Pixels with one side longer than the other by more are a mistake in the file."""
 Scale = tuple[Spacing | None, float]
 """The spacing, where the file tells it, and how many times as high as wide a pixel is; 1 where it tells neither."""
 
@@ -120,9 +122,10 @@ def _scale(dataset: Any) -> Scale:
 
 
 def _two_lengths(value: Any) -> tuple[float, float] | None:
-    """What a file has for rows and for columns; None where it has no two sound numbers for them."""
+    """What a file has for rows and for columns; None where it has no two sound numbers for them, much alike."""
     try:
         row, column = (float(number) for number in value or ())
     except (TypeError, ValueError):
         return None
-    return (row, column) if 0 < row < math.inf and 0 < column < math.inf else None
+    sound = 0 < row < math.inf and 0 < column < math.inf and 1 / MOST_TALL < row / column < MOST_TALL
+    return (row, column) if sound else None

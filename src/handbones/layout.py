@@ -67,12 +67,17 @@ class Pair:
     def stem(self) -> str:
         """What the results of the picture are called."""
         assert self.image is not None
-        return stem_of(Path(self.called or self.image.name))
+        return called_stem(self.image, self.called)
 
 
 def stem_of(path: Path) -> str:
     """The name of a file without its ending; the last number of a DICOM file called by its UID, 1.2.840.7, is none."""
     return path.name if path.suffix[1:].isdigit() else path.stem
+
+
+def called_stem(image: Path, called: str | None) -> str:
+    """The stem of a picture after the folders that it is called by, which may have dots in their names."""
+    return (called or image.name).removesuffix(image.name) + stem_of(image)
 
 
 def label_file(folder: Path, stem: str) -> Path | None:

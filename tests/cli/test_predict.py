@@ -1,5 +1,6 @@
 """Prediction and what follows it, from the command line."""
 
+import csv
 import json
 import os
 import shutil
@@ -138,6 +139,20 @@ def test_bad_pictures_of_the_test_part_are_named_and_those_of_training_do_not_ma
     second.write_bytes(content)
     assert run([*predict, "--skip-bad"]) == 1
     assert "every picture has problems" in capsys.readouterr().err
+
+
+def test_pictures_of_one_name_in_several_folders(bundle: Path, drawn: Path, tmp_path: Path) -> None:
+    picture = open_collection(drawn).cases[0].image
+    for series in ("1.2.840.1", "1.2.840.2"):
+        (tmp_path / "data" / series).mkdir(parents=True)
+        shutil.copy(picture, tmp_path / "data" / series / "IM1.png")
+    out, words = tmp_path / "out", [str(tmp_path / "data"), "--bundle", str(bundle)]
+    assert run(["predict", *words, "--hand", "whole", "--no-overlays", "--out", str(out)]) == 0
+    assert sorted(path.stem for path in (out / "labels").iterdir()) == ["1.2.840.1_IM1", "1.2.840.2_IM1"]
+    assert run(["submission", "check", str(out / "submission.csv"), "--data", words[0]]) == 0
+    assert run(["measure", *words, "--hand", "whole", "--out", str(out / "measures")]) == 0
+    rows = list(csv.DictReader((out / "measures" / "ratios.csv").open()))
+    assert [row["image"] for row in rows] == ["1.2.840.1_IM1.png", "1.2.840.2_IM1.png"]
 
 
 @pytest.mark.parametrize("labelled", [True, False])

@@ -83,8 +83,12 @@ def test_steps_are_timed_at_the_precision_of_the_training(
 def test_the_network_that_is_asked_for_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(planning, "_rate", lambda *_, settings: asked.append(settings) or 10.0)
-    planning.plan(100, 1, ["network.encoder=resnet18", "training.seed=5", "training.precision=32"])
-    assert {tuple(one) for one in asked} == {("network.encoder=resnet18", "training.precision=32")}
+    planning.plan(
+        100, 1, ["network={encoder: resnet18}", "network.stride=4", "training.seed=5", "training.precision=32"]
+    )
+    assert {tuple(one) for one in asked} == {
+        ("network={encoder: resnet18}", "network.stride=4", "training.precision=32")
+    }
 
 
 def test_settings_are_laid_over(steady: None) -> None:

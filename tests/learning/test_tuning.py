@@ -112,7 +112,7 @@ def test_what_is_measured_stays_the_same(drawn: Path, tmp_path: Path, monkeypatc
 
 def test_a_value_may_need_another_that_is_varied(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("handbones.learning.tuning._train", lambda *_: 0.5)
-    ranges = [parse_range("network.decoder=[unet, fpn]"), parse_range("network.deep_supervision=[2, 0]")]
+    ranges = [parse_range("network.decoder=[unet, fpn, manet]"), parse_range("network.deep_supervision=[2, 0, 1]")]
     study = tune("small", _TINY, ranges, tmp_path, open_collection(drawn), trials=1, watch=Watch())
     assert trials_done(study) == 1
 

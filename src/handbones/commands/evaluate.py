@@ -113,7 +113,7 @@ def _models(opener: Opener, bundle: list[Path], against: list[Path] | None) -> "
 def _choose(cases: list[Case], bundles: list[Path], *, every: bool) -> _Chosen:
     """The cases that trained none of the bundles; with `every`, or where there are none, all of them."""
     trained = frozenset[str]().union(*map(trained_on, bundles))
-    held_out = [case for case in cases if f"{case.person}/{case.name}" not in trained]
+    held_out = [case for case in cases if case.key not in trained]
     count = len(cases) - len(held_out)
     return _Chosen(cases, count, 0) if every or not held_out else _Chosen(held_out, 0, count)
 

@@ -22,7 +22,7 @@ Spacing = tuple[float, float]
 Seen = Iterator[tuple[Case, Radiograph, Sequence[Labels | Segmentation]]]
 """Each case with its picture and the bones of each hand in it."""
 
-_SEVERAL = "seems to be of several hands, so it has no ratios: --bundle tells hands apart"
+_SEVERAL = "seems to be of several hands, so it has no ratios: --bundle with --hand find tells hands apart"
 
 
 @looking
@@ -45,13 +45,12 @@ def measure(
 ) -> None:
     """Measure every bone: pixels, and millimetres where the file, or --spacing, tells the spacing."""
     from handbones.insight.measure import Tables  # noqa: PLC0415 loads numba
-    from handbones.insight.shapes import are_of_several_hands  # noqa: PLC0415
 
     if not bundle:
         without_model(opener)
     given = _given(spacing)
     with new_folder(out):
-        collection = collection_of(data, skip_bad=skip_bad)
+        collection = collection_of(data, skip_bad=skip_bad, labels_wanted=not bundle)
         cases = collection.cases if bundle else collection.labelled
         if not cases:
             raise UserError(f"{data}: no labels to measure: give --bundle to measure what a model finds")
@@ -61,9 +60,10 @@ def measure(
         with counting("pictures", len(cases)) as progress:
             for case, radiograph, hands in _found(opener, bundle, cases, given) if bundle else _drawn(cases, given):
                 for number, hand in enumerate(hands, 1):
-                    tables.add(case.person, case.name, "model" if bundle else "labels", number, hand, radiograph)
-                    if isinstance(hand, Labels) and are_of_several_hands(hand):
-                        notes.append(f"{case.labels}: {_SEVERAL}")
+                    source = "model" if bundle else "labels"
+                    measures = tables.add(case.person, case.name, source, number, hand, radiograph)
+                    if measures.several:
+                        notes.append(f"{case.image if bundle else case.labels}: {_SEVERAL}")
                 if not hands:
                     notes.append(f"{case.image}: {NO_HAND}")
                     tables.add(case.person, case.name, "model", 0, Labels({}), radiograph)

@@ -48,8 +48,8 @@ def submission(
 
 def _wanted(data: Path) -> tuple[list[str], dict[str, Size]]:
     """The names of the pictures of its test part, or of all without one, and the sizes of those that can be read."""
-    collection = open_collection(data, strict=False, part="test")
+    collection = open_collection(data, strict=False, part="test", labels_wanted=False)
     # The competition knows nothing of problems: it wants the pictures that have some, too.
-    paths = [case.image for case in (*collection.cases, *collection.left_out)]
+    cases = sorted((*collection.cases, *collection.left_out), key=lambda case: case.image.as_posix())
     sizes = {case.name: picture_size(case.image) for case in collection.cases}
-    return list(dict.fromkeys(path.name for path in sorted(paths, key=Path.as_posix))), sizes
+    return list(dict.fromkeys(case.name for case in cases)), sizes

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from handbones.anatomy import BONES
 from handbones.bundle import CARD, Bundle, load_bundle
 from handbones.collection import Case
+from handbones.dicom import MOST_TALL
 from handbones.errors import UsageError
 from handbones.inference.background import in_background
 from handbones.inference.cleaning import apart, check_steps, cleaned
@@ -45,8 +46,8 @@ _LARGEST = 8192
 """Pixels along a side that a network may see; far more than any learns from."""
 _AHEAD = 4
 """Pictures that are read before their turn."""
-_ROUND, _MOST_TALL = 1.02, 4.0
-"""Pixels whose sides differ by less are square, by more a mistake in the file."""
+_ROUND = 1.02
+"""Pixels whose sides differ by less are square."""
 _CLEAR, _LEANING = 18.0, 20.0
 """A hand of a lower score that leans by more degrees is also looked at upright."""
 _CELLS = 160
@@ -268,7 +269,7 @@ def _square(radiograph: Radiograph) -> Gray:
     """The gray picture, with as many more rows or columns as make pixels square that are known not to be."""
     pixels = radiograph.to_uint8()
     tall = radiograph.tall
-    if not _ROUND < max(tall, 1 / tall) < _MOST_TALL:
+    if not _ROUND < max(tall, 1 / tall) < MOST_TALL:
         return pixels
     height, width = round(pixels.shape[0] * max(tall, 1)), round(pixels.shape[1] * max(1 / tall, 1))
     return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR).view(np.uint8)

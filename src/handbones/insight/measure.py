@@ -21,7 +21,7 @@ from handbones.errors import UsageError
 from handbones.files import write_text
 from handbones.inference.hand import hands_of, spots_of
 from handbones.inference.segmentation import Segmentation, labels_of
-from handbones.insight.shapes import Shapes, are_of_several_hands, in_two_places, shapes_of
+from handbones.insight.shapes import SEVERAL, Shapes, in_two_places, shapes_of
 from handbones.labels import Labels
 from handbones.radiograph import Radiograph
 from handbones.raster import Outlines, grow
@@ -86,6 +86,8 @@ class Measures:
     """As the bones tell; None where they do not, or seem to be of several hands."""
     tilt: float
     """Of the wrist, in degrees, see `wrist_tilt`; likewise NaN."""
+    several: bool
+    """Whether the bones seem to be of several hands: there are no ratios then."""
 
 
 def measure(
@@ -109,9 +111,10 @@ def measure(
     whole = _whole(square, shapes, (width, height * tall), tall, found=found)
     stubs = _stubs(shapes, square)
     bones = [_bone(shapes, label, whole[label], unit, stub=label in stubs) for label in labels.bones]
-    several = are_of_several_hands(square)
+    twice = set(in_two_places(square))
+    several = len(twice) >= SEVERAL
     tilt = None if several else wrist_tilt(square)
-    twice = set(BONES if several else in_two_places(square))
+    twice |= set(BONES) if several else set()
     lengths = {bone.label: bone.length for bone in bones if bone.whole and bone.label not in twice}
     known = "finger-11" in lengths and "Radius" not in twice
     radius = [grow(polygon) * (1.0, tall) for polygon in labels.polygons.get("Radius", [])]
@@ -123,6 +126,7 @@ def measure(
         unit="px" if spacing is None else "mm",
         side=None if several else side_from_labels(square),
         tilt=math.nan if tilt is None else tilt,
+        several=several,
     )
 
 
@@ -227,8 +231,8 @@ class Tables:
 
     def add(
         self, person: str, image: str, source: str, hand: int, bones: Labels | Segmentation, radiograph: Radiograph
-    ) -> None:
-        """Measure a hand in a picture.
+    ) -> Measures:
+        """Measure a hand in a picture, and return what was measured.
 
         `source` tells where its bones are from, `hand` which one it is, counted from the left; 0 where there is none.
         """
@@ -244,6 +248,7 @@ class Tables:
             self.bones.append((*begin, bone.label, name, *counts, *map(_short, [sure, *figures])))
         figures = [measures.tilt, *measures.ratios.values(), measures.carpal_height, measures.carpal_height * unit]
         self.hands.append((*begin, measures.side or "", *map(_short, figures), *(spacing or ("", ""))))
+        return measures
 
     def write(self, folder: Path) -> list[Path]:
         """Write bones.csv and ratios.csv; returns their paths. Raises `UserError`."""

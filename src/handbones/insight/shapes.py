@@ -25,7 +25,7 @@ _HARMONICS = 20
 _SAMPLES = 256
 _FAR = 1.5
 """Polygons whose middles are so many times as far apart as one is long are not pieces of one bone."""
-_SOME = 3
+SEVERAL = 3
 """So many bones in two places are no slip of the pen, but two hands."""
 
 
@@ -111,11 +111,6 @@ def in_two_places(labels: Labels) -> list[str]:
         if 2 * sizes[second] > sizes[first] and apart > _FAR * np.hypot(*np.ptp(drawn[first], axis=0)):
             bones.append(label)
     return bones
-
-
-def are_of_several_hands(labels: Labels) -> bool:
-    """Whether some bones are in two places."""
-    return len(in_two_places(labels)) >= _SOME
 
 
 def _of_mask(polygons: Sequence[Points]) -> tuple[list[Points], list[Moments]]:

@@ -28,8 +28,6 @@ _TYPES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 """Of what is multiplied, by Lightning's name of the precision."""
 _MEMORY = 0.7
 """Share of a GPU's memory that a step may take."""
-_TIMED = "network.", "training.precision="
-"""What the time of a step depends on, but for size and batch."""
 Timed = Callable[[int, int], float | None]
 """Samples a second at a size and with a batch; None where memory does not suffice."""
 
@@ -79,7 +77,7 @@ def plan(cases: int, minutes: float, overrides: list[str] | None = None) -> Plan
     """
     device, wanted = best_device(), wanted_samples(cases)
     batches = _BATCHES[:1] if device.type == "cpu" else _BATCHES[::-1]
-    timed = partial(_rate, device, settings=[one for one in overrides or [] if one.startswith(_TIMED)])
+    timed = partial(_rate, device, settings=list(filter(_is_timed, overrides or [])))
     chosen = _try(timed, batches, SIZES[0], minutes)
     if chosen is None:
         raise UserError(f"{device.type}: not even a batch at {SIZES[0]} px fits into memory")
@@ -166,6 +164,12 @@ def _rate(device: torch.device, size: int, batch: int, settings: Sequence[str] =
         if torch.cuda.max_memory_allocated() > free:
             return None
     return batch * count / (time.perf_counter() - started)
+
+
+def _is_timed(override: str) -> bool:
+    """Whether the time of a step depends on it, beside size and batch."""
+    field = override.partition("=")[0].strip()
+    return field.partition(".")[0] == "network" or field == "training.precision"
 
 
 def _named(device: torch.device) -> str:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
@@ -18,6 +19,7 @@ from handbones.recipe import Recipe, field_names, nearest
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
+_MOST_COMBINATIONS = 200
 _LOGARITHMIC = 10.0
 """A range that spans more than this factor is searched by its logarithm."""
 
@@ -132,16 +134,21 @@ def refuse_unfit(
 ) -> None:
     """Raise `UsageError` for an end or a choice that makes no recipe, or one that is measured otherwise.
 
-    Since a value may need another one that is varied, too, the others are as they are, then all at their first value,
-    then at their last.
+    Since a value may need others that are varied, too, these are as they are, then as in each combination of values;
+    of too many combinations only all at their first value and all at their last.
     """
-    beside = [{}, *({one.field: one.values[end] for one in ranges} for end in (0, -1))]
+    values = [one.values for one in ranges]
+    few = math.prod(map(len, values)) <= _MOST_COMBINATIONS
+    mixed = list(product(*values)) if few else [tuple(of_one[end] for of_one in values) for end in (0, -1)]
+    beside = [{}, *(dict(zip((one.field for one in ranges), each, strict=True)) for each in mixed)]
     measured = _measured(recipe_of({}), collection)
     for params, text in (({one.field: v}, one.setting({one.field: v})) for one in ranges for v in one.values):
-        tried = [_try(recipe_of, {**others, **params}) for others in beside]
-        recipe = next((one for one in tried if isinstance(one, Recipe)), None)
-        if recipe is None:
-            raise UsageError(f"--vary {text}: {tried[0]}")
+        tried = (_try(recipe_of, {**others, **params}) for others in beside)
+        recipe = alone = next(tried)
+        if isinstance(alone, UsageError):
+            recipe = next((one for one in tried if isinstance(one, Recipe)), alone)
+        if isinstance(recipe, UsageError):
+            raise UsageError(f"--vary {text}: {alone}")
         if _measured(recipe, collection) != measured:
             raise UsageError(f"--vary {text}: {_INCOMPARABLE}")
 

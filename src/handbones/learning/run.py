@@ -125,7 +125,7 @@ class Split:
     def names(self) -> dict[str, list[str]]:
         """Person and file name of each case."""
         parts = {"train": self.train, "validation": self.valid} | ({"pseudo": self.pseudo} if self.pseudo else {})
-        names = {part: [f"{case.person}/{case.name}" for case in cases] for part, cases in parts.items()}
+        names = {part: [case.key for case in cases] for part, cases in parts.items()}
         return names | ({"earlier": list(self.earlier)} if self.earlier else {})
 
 

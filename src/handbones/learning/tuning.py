@@ -200,5 +200,5 @@ def _otherwise(study: "Study", told: dict[str, str], start: dict[str, str]) -> s
 
 def _digest(collection: Collection | None) -> str:
     """Tells which cases a search learns from; empty for phantoms."""
-    names = [] if collection is None else [f"{case.person}/{case.name}" for case in collection.labelled]
+    names = [] if collection is None else [case.key for case in collection.labelled]
     return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16] if names else ""
