@@ -154,6 +154,7 @@ class Course(Callback):
             if not any(row["step"] for row in self.history):
                 self.run.save_checkpoint(trainer)
             self.run_validation(module)
+            self._agree()  # whoever was asked to stop while the model was written
         over = done or self.interrupted or self.stale
         # After a validation, too: whoever resumes must know of the best model that is there.
         if over or validated or self.seconds - self._saved > 60 * self.recipe.training.checkpoint_minutes:
