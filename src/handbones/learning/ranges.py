@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 _MOST_COMBINATIONS = 200
+"""So many recipes are made before a search, a second's work, to know which values can be."""
 _LOGARITHMIC = 10.0
 """A range that spans more than this factor is searched by its logarithm."""
 
