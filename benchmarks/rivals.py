@@ -46,21 +46,22 @@ class Rival(ABC):
     optimiser: torch.optim.Optimizer
     low_precision = False
 
-    def __init__(self, weights: str) -> None:
+    def __init__(self, weights: str, size: int = SIZE, batch: int = BATCH) -> None:
         self.device = best_device()
         self.weights = weights
+        self.size, self.batch = size, batch
 
     @abstractmethod
     def samples(self, cases: Sequence[Case]) -> Dataset:
-        """What it trains on: pictures (3, SIZE, SIZE) and masks (29, SIZE, SIZE), float32."""
+        """What it trains on: pictures (3, size, size) and masks (29, size, size), float32."""
 
     @abstractmethod
     def loss(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Of logits and masks (N, 29, SIZE, SIZE)."""
+        """Of logits and masks (N, 29, size, size)."""
 
     @abstractmethod
     def see(self, file: Path) -> np.ndarray:
-        """The network's input (3, SIZE, SIZE) float32 of a picture."""
+        """The network's input (3, size, size) float32 of a picture."""
 
     def begin(self, progress: float) -> None:  # noqa: B027 not every rival has something to do
         """Before each step, at this share of the budget."""
@@ -81,7 +82,7 @@ class Rival(ABC):
         saved = start
         self.network.to(self.device).train()
         workers = min(8, os.cpu_count() or 1) if workers is None else workers
-        loader = DataLoader(self.samples(cases), BATCH, shuffle=True, drop_last=True, num_workers=workers)
+        loader = DataLoader(self.samples(cases), self.batch, shuffle=True, drop_last=True, num_workers=workers)
         for pictures, masks in _endless(loader):
             seconds = before + time.monotonic() - start
             if seconds >= 60 * minutes:
@@ -171,12 +172,12 @@ class FcnLite(nn.Module):
 
 
 class PlainUnet(Rival):
-    """segmentation_models_pytorch's U-Net: pictures at 512 kept in memory, usual augmentation, BCE + Dice, cosine."""
+    """segmentation_models_pytorch's U-Net: pictures kept small in memory, usual augmentation, BCE + Dice, cosine."""
 
     RATE = 1e-3
 
-    def __init__(self, weights: str) -> None:
-        super().__init__(weights)
+    def __init__(self, weights: str, size: int = SIZE, batch: int = BATCH) -> None:
+        super().__init__(weights, size, batch)
         options = dict(encoder_weights(LITE, weights))
         self.network = smp.Unet(f"tu-{LITE}", encoder_weights=True if options else None, classes=len(BONES), **options)
         self.bce, self.dice = nn.BCEWithLogitsLoss(), smp.losses.DiceLoss("multilabel")
@@ -184,7 +185,7 @@ class PlainUnet(Rival):
         self.low_precision = self.device.type == "cuda"  # on processors it is slower: depthwise layers have no kernel
 
     def samples(self, cases: Sequence[Case]) -> Dataset:
-        return SmallPictures(cases)
+        return SmallPictures(cases, self.size)
 
     def begin(self, progress: float) -> None:
         for group in self.optimiser.param_groups:
@@ -194,14 +195,15 @@ class PlainUnet(Rival):
         return self.bce(logits, masks) + self.dice(logits, masks)
 
     def see(self, file: Path) -> np.ndarray:
-        return _normalised(_shrink(cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)))
+        return _normalised(_shrink(cv2.imread(str(file), cv2.IMREAD_GRAYSCALE), self.size))
 
 
 class SmallPictures(Dataset):
-    """Pictures at 512 in memory, outlines scaled likewise; each time flipped, turned, scaled and toned by chance."""
+    """Pictures of one size in memory, outlines likewise; each time flipped, turned, scaled and toned by chance."""
 
-    def __init__(self, cases: Sequence[Case]) -> None:
-        both = [_read_labelled(case) for case in cases]
+    def __init__(self, cases: Sequence[Case], size: int) -> None:
+        both = [_read_labelled(case, size) for case in cases]
+        self.size = size
         self.pictures, self.outlines = [picture for picture, _ in both], [outlines for _, outlines in both]
 
     def __len__(self) -> int:
@@ -211,20 +213,21 @@ class SmallPictures(Dataset):
         def draw(low: float, high: float) -> float:
             return float(torch.empty(1).uniform_(low, high))
 
-        matrix = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), draw(-15, 15), draw(0.85, 1.15))
+        size = self.size
+        matrix = cv2.getRotationMatrix2D((size / 2, size / 2), draw(-15, 15), draw(0.85, 1.15))
         if draw(0, 1) < 0.5:
-            matrix = matrix @ np.array([[-1, 0, SIZE - 1], [0, 1, 0], [0, 0, 1]])
-        picture = cv2.warpAffine(self.pictures[item], matrix, (SIZE, SIZE)).astype(np.float32)
+            matrix = matrix @ np.array([[-1, 0, size - 1], [0, 1, 0], [0, 0, 1]])
+        picture = cv2.warpAffine(self.pictures[item], matrix, (size, size)).astype(np.float32)
         picture = np.clip((picture - 128) * draw(0.8, 1.2) + 128 + 255 * draw(-0.1, 0.1), 0, 255)
-        masks = np.zeros((len(BONES), SIZE, SIZE), np.uint8)
+        masks = np.zeros((len(BONES), size, size), np.uint8)
         for bone, points in self.outlines[item]:
             moved = points @ matrix[:, :2].T + matrix[:, 2]
             cv2.fillPoly(masks[bone], [np.rint(moved).astype(np.int32)], 1)
         return torch.from_numpy(_normalised(picture)), torch.from_numpy(masks).float()
 
 
-def _shrink(picture: np.ndarray) -> np.ndarray:
-    return cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+def _shrink(picture: np.ndarray, size: int) -> np.ndarray:
+    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def _normalised(picture: np.ndarray) -> np.ndarray:
@@ -232,8 +235,10 @@ def _normalised(picture: np.ndarray) -> np.ndarray:
     return np.repeat((picture[None].astype(np.float32) / 255 - 0.5) / 0.5, 3, axis=0)
 
 
-def _read_labelled(case: Case) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
+def _read_labelled(case: Case, size: int) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
     picture = cv2.imread(str(case.image), cv2.IMREAD_GRAYSCALE)
-    scale = SIZE / np.array(picture.shape[::-1])
+    scale = size / np.array(picture.shape[::-1])
     annotations = json.loads(Path(str(case.labels)).read_text())["annotations"]
-    return _shrink(picture), [(INDEX[a["label"]], (np.array(a["points"]) + 0.5) * scale - 0.5) for a in annotations]
+    return _shrink(picture, size), [
+        (INDEX[a["label"]], (np.array(a["points"]) + 0.5) * scale - 0.5) for a in annotations
+    ]

@@ -54,6 +54,10 @@ class Rival:
 
     script: str
     weights: str = "none"
+    size: int = 512
+    """Of the pictures the plain U-Net sees, in pixels."""
+    batch: int = 8
+    """The plain U-Net's."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ ROWS: dict[str, Rival | Ours] = {
     "document": Rival("fcn_resnet50"),
     "document on Lite0": Rival("fcn_lite0", "imagenet"),
     "plain U-Net": Rival("unet", "imagenet"),
+    "plain U-Net: 320 px": Rival("unet", "imagenet", 320),
+    "plain U-Net: 320 px, batches of 2": Rival("unet", "imagenet", 320, 2),
     "small from nothing": Ours("small", ("network.weights=none",)),
     "small": Ours("small"),
     "small, no deep supervision": Ours("small", ("network.deep_supervision=0",)),
@@ -165,6 +171,8 @@ GOALS = [
     ("small from nothing", "document", "dice", 1 / 2),
     ("small", "document on Lite0", "dice", 1 / 2),
     ("small", "plain U-Net", "dice", 2 / 3),
+    ("small", "plain U-Net: 320 px", "dice", 2 / 3),
+    ("small", "plain U-Net: 320 px, batches of 2", "dice", 2 / 3),
     ("small, tilt", "small", "bent", 2 / 3),
     ("small, tilt, wrist", "small, wrist", "bent", 2 / 3),
     ("small, wrist", "small", "hard", 0.8),
@@ -219,7 +227,7 @@ def _rival(row: Rival, stick: Collection, folder: Path, minutes: float, seed: in
     rival = {
         "fcn_resnet50": lambda: Document(row.weights),
         "fcn_lite0": lambda: Document(row.weights, "lite0"),
-        "unet": lambda: PlainUnet(row.weights),
+        "unet": lambda: PlainUnet(row.weights, row.size, row.batch),
     }[row.script]()
     make_folder(folder)
     steps = rival.train(_training_part(stick), minutes, seed, folder / "last.pt")
