@@ -77,8 +77,9 @@ def run(arguments: Sequence[str]) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         return _fail(str(explain(error, error.filename or "a file", "write")), 1)
-    except KeyboardInterrupt:
-        return _fail("stopped", _INTERRUPTED)
+    except (KeyboardInterrupt, MemoryError) as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+        return _fail("stopped", _INTERRUPTED) if stopped else _fail("memory is full: free some of it", 1)
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 
 from handbones.bundle import Bundle, load_bundle
@@ -114,3 +115,29 @@ def test_a_gpu_that_is_not_there_is_one_cause_of_two(
     runtime.InferenceSession.return_value.get_providers.return_value = ["CPUExecutionProvider"]
     with pytest.raises(UserError, match=r"CUDA or cuDNN, or there is no GPU 3: install .* no more processes than"):
         backends.open_backend(packaged, "cuda", "onnxruntime")
+
+
+@pytest.mark.parametrize(
+    ("device", "line"),
+    [
+        ("cpu", "memory is full: lower --size, or look at smaller parts with --tile"),
+        ("cuda", "the GPU's memory is full: lower --size, or look at smaller parts with --tile, or use --device cpu"),
+    ],
+)
+def test_full_memory_is_a_line_in_onnxruntime_too(
+    device: str, line: str, packaged: Bundle, runtime: MagicMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OfItsOwn(Exception):
+        """As onnxruntime's, which derive from no other."""
+
+    provider = CUDA if device == "cuda" else "CPUExecutionProvider"
+    runtime.get_available_providers.return_value = [provider]
+    session = runtime.InferenceSession.return_value
+    session.get_providers.return_value = [provider]
+    session.run.side_effect = OfItsOwn("[ONNXRuntimeError] : 6 : Failed to allocate memory for requested buffer")
+    network = backends.open_backend(packaged, device, "onnxruntime")
+    with pytest.raises(UserError, match=f"^{line}$"):
+        network(np.zeros((1, 1, 32, 32), np.uint8))
+    session.run.side_effect = OfItsOwn("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT")
+    with pytest.raises(OfItsOwn):
+        network(np.zeros((1, 1, 32, 32), np.uint8))

@@ -6,7 +6,8 @@ pytest.importorskip("torch")
 
 import torch
 
-from handbones.learning.memory import explain_memory, gpu_is_full
+from handbones.errors import full_memory
+from handbones.learning.memory import explain_memory
 from tiny import tiny
 
 pytestmark = pytest.mark.train
@@ -26,14 +27,14 @@ pytestmark = pytest.mark.train
     ],
 )
 def test_a_full_gpu_is_known_by_what_it_says(error: Exception) -> None:
-    assert gpu_is_full(error)
+    assert full_memory(error) == "the GPU's memory"
 
 
 @pytest.mark.parametrize(
     "text", ["CUDA error: invalid device ordinal", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", "shapes cannot be added"]
 )
 def test_other_errors_are_not_of_memory(text: str) -> None:
-    assert not gpu_is_full(RuntimeError(text))
+    assert full_memory(RuntimeError(text)) is None
     assert explain_memory(RuntimeError(text), tiny(), validating=False, workers=0) is None
 
 

@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -12,7 +14,7 @@ import numpy.typing as npt
 
 from handbones.bundle import Bundle
 from handbones.encoding import Values
-from handbones.errors import UsageError, UserError
+from handbones.errors import UsageError, UserError, full_memory
 
 Pictures = npt.NDArray[np.uint8]
 """(N, 1, height, width) gray, height and width multiples of 32."""
@@ -69,10 +71,30 @@ def _onnxruntime(bundle: Bundle, device: str) -> Backend:
 
     def run(pictures: Pictures, metadata: Values | None = None, /) -> BatchLogits:
         given = {"pictures": pictures} if metadata is None else {"pictures": pictures, "metadata": metadata}
-        logits: BatchLogits = session.run(["logits"], given)[0]
+        with plain_memory_errors(device, len(pictures)):
+            logits: BatchLogits = session.run(["logits"], given)[0]
         return logits
 
     return run
+
+
+@contextmanager
+def plain_memory_errors(device: str, pictures: int = 0) -> Iterator[None]:
+    """Turn what onnxruntime and torch say of full memory into a `UserError`; let everything else pass.
+
+    `pictures` are those that are looked at together; 0: the network itself has no room.
+    """
+    try:
+        yield
+    except Exception as error:  # onnxruntime has exceptions of its own without a common base
+        if full_memory(error) is None:
+            raise
+        place = "the GPU's memory" if device == "cuda" else "memory"
+        less = "lower --batch or --size" if pictures > 1 else "lower --size"
+        remedies = [less, "look at smaller parts with --tile"] if pictures else ["free some of it"]
+        if device == "cuda":
+            remedies.append("use --device cpu")
+        raise UserError(f"{place} is full: {', or '.join(remedies)}") from None
 
 
 def _session(path: Path, provider: str, settings: dict[str, int]) -> Any:

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import torch
-
-from handbones.errors import UserError
+from handbones.errors import UserError, full_memory
 from handbones.recipe import Recipe
 
 
@@ -21,17 +19,6 @@ def plain_memory_errors(recipe: Recipe, validating: Callable[[], bool], workers:
         raise UserError(remedy) from error
 
 
-@contextmanager
-def plain_gpu_errors(remedy: str) -> Iterator[None]:
-    """Turn what is said of a GPU's full memory into a `UserError` with this remedy; let everything else pass."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not gpu_is_full(error):
-            raise
-        raise UserError(f"the GPU's memory is full: {remedy}") from error
-
-
 def explain_memory(error: Exception, recipe: Recipe, *, validating: bool, workers: int) -> str | None:
     """What ran out and what to lower, in one line; None if the error is of another kind."""
     text = str(error)
@@ -40,12 +27,10 @@ def explain_memory(error: Exception, recipe: Recipe, *, validating: bool, worker
         return f"/dev/shm is full: lower training.workers (now {workers}), or enlarge it (docker run --shm-size=8g)"
     if in_worker and "signal: Killed" in text:
         return f"a worker was killed, as happens where memory runs out: lower training.workers (now {workers})"
-    if gpu_is_full(error):
-        place = "the GPU's memory is full"
-    elif isinstance(error, MemoryError) or "can't allocate memory" in text or "MemoryError" in text:
-        place = "memory is full"
-    else:
+    which = full_memory(error)
+    if which is None:
         return None
+    place = f"{which} is full"
     if in_worker:
         return f"{place}: lower training.workers (now {workers})"
     if validating:
@@ -62,9 +47,3 @@ def explain_memory(error: Exception, recipe: Recipe, *, validating: bool, worker
     if recipe.patches.size is None:
         parts.append("train on parts of the pictures (patches.size)")
     return f"{place}: " + ", or ".join(parts)
-
-
-def gpu_is_full(error: Exception) -> bool:
-    """Whether torch, CUDA, MPS or a library of theirs says so; cuDNN has words of its own, new ones since 9."""
-    words = "out of memory", "_ALLOC_FAILED", "_ALLOCATION_FAILED"
-    return isinstance(error, torch.OutOfMemoryError) or any(part in str(error) for part in words)

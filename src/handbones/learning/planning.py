@@ -7,10 +7,9 @@ from functools import partial
 
 import torch
 
-from handbones.errors import UserError
+from handbones.errors import UserError, full_memory
 from handbones.learning import cpu
 from handbones.learning.fit import precision_here
-from handbones.learning.memory import gpu_is_full
 from handbones.learning.networks import best_device, build_network
 from handbones.recipe import Recipe, load_recipe
 
@@ -156,7 +155,7 @@ def _rate(device: torch.device, size: int, batch: int, settings: Sequence[str] =
             step()
             count += 1
     except (RuntimeError, MemoryError) as error:
-        if not (isinstance(error, MemoryError) or gpu_is_full(error)):
+        if full_memory(error) is None:
             raise
         return None
     if device.type == "cuda":

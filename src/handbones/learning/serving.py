@@ -7,8 +7,7 @@ import torch
 
 from handbones.encoding import Values
 from handbones.errors import UserError
-from handbones.inference.backends import Backend, BatchLogits, Pictures, own_gpu
-from handbones.learning.memory import plain_gpu_errors
+from handbones.inference.backends import Backend, BatchLogits, Pictures, own_gpu, plain_memory_errors
 from handbones.learning.networks import Network
 
 
@@ -20,14 +19,13 @@ def serve(network: Network, device: str) -> Backend:
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no GPU on this machine: leave --device out")
     place = torch.device(device, own_gpu()) if device == "cuda" else torch.device(device)
-    with plain_gpu_errors("free some of it, or use --device cpu"):
+    with plain_memory_errors(device):
         half = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         network = network.to(place).to(memory_format=torch.channels_last).eval()
 
     def run(pictures: Pictures, metadata: Values | None = None, /) -> BatchLogits:
-        less = "--batch or --size" if len(pictures) > 1 else "--size"
         with (
-            plain_gpu_errors(f"lower {less}, look at parts with --tile, or use --device cpu"),
+            plain_memory_errors(device, len(pictures)),
             torch.inference_mode(),
             torch.autocast(device, torch.bfloat16, enabled=half),
         ):
