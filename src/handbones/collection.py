@@ -73,6 +73,11 @@ class Case:
         return called_stem(self.image, self.called)
 
     @property
+    def full_name(self) -> str:
+        """Person and name, `ID001/image1_R.png`: by what tables, pages and lists of cases to leave out call it."""
+        return f"{self.person}/{self.name}"
+
+    @property
     def key(self) -> str:
         """Person and file name, `ID001/image1_R.png`: by what runs know their cases, whatever others there are."""
         return f"{self.person}/{self.image.name}"

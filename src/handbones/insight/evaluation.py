@@ -55,10 +55,8 @@ class Evaluation:
 
     @property
     def by_picture(self) -> dict[str, float]:
-        """Mean of each picture over the bones, by person and file name: `ID001/image1_R.png`."""
-        return {
-            f"{case.person}/{case.name}": float(row.mean()) for case, row in zip(self.cases, self.dice, strict=True)
-        }
+        """Mean of each picture over the bones, by its full name: `ID001/image1_R.png`."""
+        return {case.full_name: float(row.mean()) for case, row in zip(self.cases, self.dice, strict=True)}
 
     @cached_property
     def tilt(self) -> npt.NDArray[np.float64]:

@@ -13,7 +13,7 @@ from handbones.bundle import trained_on
 from handbones.collection import Case
 from handbones.errors import UserError
 from handbones.inference.segmenter import Segmenter
-from handbones.insight.audit.findings import Finding, name_of
+from handbones.insight.audit.findings import Finding
 from handbones.labels import load_labels
 from handbones.metric import dice_from_counts, packed_counts
 
@@ -34,7 +34,7 @@ class Judge:
 
     segmenter: Segmenter
     trained_on: frozenset[str]
-    """`person/file` of each; empty where that is not known."""
+    """The `key` of each; empty where that is not known."""
 
 
 def open_judge(path: Path, device: str = "auto", backend: str = "auto", size: int | None = None) -> Judge:
@@ -47,7 +47,7 @@ def agreement(cases: Sequence[Case], judges: Sequence[Judge], *, seen: Callable[
     dice = np.full((len(cases), len(BONES)), np.nan)
     left = list(range(len(cases)))
     for judge in judges:
-        own = [index for index in left if name_of(cases[index]) not in judge.trained_on]
+        own = [index for index in left if cases[index].key not in judge.trained_on]
         left = [index for index in left if index not in set(own)]
         found_in = judge.segmenter.segment_many(cases[index] for index in own)
         for index, found in zip(own, found_in, strict=True):

@@ -151,8 +151,7 @@ def _examples(survey: Survey, several: Floats) -> list[tuple[Picture, str]]:
         if len(chosen) == _EXAMPLES:
             break
     return [
-        (_tinted(survey, index), f"{several[index]:.2%}: {survey.cases[index].person}/{survey.cases[index].name}")
-        for index in chosen.values()
+        (_tinted(survey, index), f"{several[index]:.2%}: {survey.cases[index].full_name}") for index in chosen.values()
     ]
 
 
