@@ -26,10 +26,13 @@ def picture_of(height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 64), (200, 150), (64, 64), (20, 31), (1, 1)])
-def test_the_whole_picture_is_seen_as_its_frame_places_it(height: int, width: int) -> None:
+def test_the_whole_picture_is_resized_into_the_upper_left_of_the_canvas(height: int, width: int) -> None:
     picture = picture_of(height, width)
     view = View.of(Rectangle.whole(height, width), picture.shape, 64, STRIDE)
-    np.testing.assert_array_equal(view.see(picture), Frame.fit(height, width, 64, STRIDE).place(picture))
+    frame = Frame.fit(height, width, 64, STRIDE)
+    how = cv2.INTER_AREA if frame.height * frame.width < picture.size else cv2.INTER_LINEAR
+    resized = cv2.resize(picture, (frame.width, frame.height), interpolation=how)
+    np.testing.assert_array_equal(view.see(picture), frame.pad(resized))
 
 
 @pytest.mark.parametrize("quarters", range(4))
