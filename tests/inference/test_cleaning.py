@@ -11,9 +11,9 @@ from handbones.errors import UsageError
 from handbones.inference.cleaning import STEPS, apart, check_steps, cleaned
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter
-from handbones.labels import unpack
 from handbones.phantom.drawing import draw
 from handbones.phantom.settings import CLEAN
+from handbones.raster import unpack
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,9 @@ from handbones.anatomy import BONES
 from handbones.inference.hand import Hand, find_hands
 from handbones.inference.search import Ask, Sighting, search
 from handbones.inference.view import Grid, View, Window
-from handbones.labels import unpack
 from handbones.phantom.drawing import draw
 from handbones.phantom.settings import CLEAN
-from handbones.raster import Packed
+from handbones.raster import Packed, unpack
 
 SIZE = 256
 
