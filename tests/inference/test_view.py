@@ -126,12 +126,12 @@ def test_a_bone_of_few_cells_keeps_its_outline() -> None:
 
 def test_means_of_logits_and_of_probabilities() -> None:
     view = View.of(Rectangle.whole(4, 4), (4, 4), 64, STRIDE)
-    double = View.of(Rectangle.whole(4, 4), (4, 4), 64, STRIDE, weight=3)
+    triple = view.counting(3, fading=False)
     shape = (29, 32, 32)
     for probability, wanted in ((False, 0.5), (True, np.log(0.375 / 0.625))):
         blend = Blend(view.grid, probability=probability)
         blend.add(view, np.full(shape, 50, np.float32) if probability else np.full(shape, 5, np.float32))
-        blend.add(double, np.full(shape, np.log(1 / 5.0) if probability else -1, np.float32))
+        blend.add(triple, np.full(shape, np.log(1 / 5.0) if probability else -1, np.float32))
         np.testing.assert_allclose(blend.logits(), np.full(shape, wanted), atol=1e-5)
 
 

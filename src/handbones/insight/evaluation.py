@@ -23,6 +23,7 @@ from handbones.labels import load_labels
 from handbones.metric import dice_from_counts, packed_counts
 
 _FIRST_SEED = 2**49
+_PHANTOM_SIZE = 512
 
 
 @dataclass(frozen=True)
@@ -118,16 +119,15 @@ def evaluate(
     return Evaluation(cases, np.array(rows))
 
 
-def dice_of_phantoms(
-    segmenter: Segmenter, count: int, profile: str = "realistic", size: int = 512
-) -> npt.NDArray[np.float64]:
-    """Dice (count, 29) of phantoms of seeds that no training run reaches, (size, size) each."""
+def dice_of_phantoms(segmenter: Segmenter, count: int, profile: str) -> npt.NDArray[np.float64]:
+    """Dice (count, 29) of phantoms of seeds that no training run reaches, (512, 512) each."""
     from handbones.phantom.drawing import make  # noqa: PLC0415 slow to load
 
     rows = []
     for seed in range(_FIRST_SEED, _FIRST_SEED + count):
-        radiograph, labels = make(seed, profile, size)
-        rows.append(dice_from_counts(*packed_counts(segmenter.segment(radiograph).packed(), labels.packed(size, size))))
+        radiograph, labels = make(seed, profile, _PHANTOM_SIZE)
+        truth = labels.packed(_PHANTOM_SIZE, _PHANTOM_SIZE)
+        rows.append(dice_from_counts(*packed_counts(segmenter.segment(radiograph).packed(), truth)))
     return np.array(rows)
 
 

@@ -159,9 +159,9 @@ def look(case: Case) -> Facts:
     )
 
 
-def small_masks(labels: Labels, height: int, width: int, longest: int = MASK_SIZE) -> Packed:
-    """Packed masks of a picture's labels, its longest side brought to `longest` pixels."""
-    scale = longest / max(height, width)
+def small_masks(labels: Labels, height: int, width: int) -> Packed:
+    """Packed masks of a picture's labels, its longest side brought to `MASK_SIZE` pixels."""
+    scale = MASK_SIZE / max(height, width)
     small = labels.map(lambda points: (grow(points) + 0.5) * scale - 0.5)
     return rasterise(small.by_bone(), max(1, round(height * scale)), max(1, round(width * scale)))
 

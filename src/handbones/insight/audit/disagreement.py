@@ -37,9 +37,9 @@ class Judge:
     """The `key` of each; empty where that is not known."""
 
 
-def open_judge(path: Path, device: str = "auto", backend: str = "auto", size: int | None = None) -> Judge:
+def open_judge(path: Path, device: str = "auto", backend: str = "auto") -> Judge:
     """A bundle, and what the run around it says of its training. Raises `UserError`."""
-    return Judge(Segmenter(path, device, backend, size=size), trained_on(path))
+    return Judge(Segmenter(path, device, backend), trained_on(path))
 
 
 def agreement(cases: Sequence[Case], judges: Sequence[Judge], *, seen: Callable[[int], None] | None = None) -> Floats:
