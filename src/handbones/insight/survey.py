@@ -21,13 +21,14 @@ import numpy.typing as npt
 
 from handbones.anatomy import BONES
 from handbones.collection import Case
-from handbones.errors import KILLED, UserError
+from handbones.errors import UserError
 from handbones.insight import cache as kept
 from handbones.insight.edges import Edges, edges_of
 from handbones.insight.exposure import Exposure, exposure_of
 from handbones.insight.sesamoid import sesamoid_evidence
 from handbones.insight.shapes import Shapes, shapes_of
 from handbones.labels import Labels
+from handbones.memory import KILLED
 from handbones.metric import areas
 from handbones.raster import Packed, fill, grow, rasterise
 from handbones.sides import Side, detect_side, side_from_labels, wrist_tilt
