@@ -25,7 +25,7 @@ from handbones.inference.frame import Gray, Logits
 from handbones.inference.hand import Hand, find_hands
 from handbones.inference.looks import Looks
 from handbones.inference.masks import Thresholds, thresholds_of
-from handbones.inference.search import LEAST, Sighting, search, wrist_of
+from handbones.inference.search import LEAST, Sighting, search, wrist_rectangle
 from handbones.inference.segmentation import NO_HAND, Segmentation
 from handbones.inference.view import FINER, Blend, Grid, Rectangle, View
 from handbones.metadata import UNKNOWN, Metadata
@@ -225,7 +225,7 @@ class Segmenter:
     def _at_wrist(self, scene: Scene, blend: Blend, hand: Hand | None = None) -> Answer:
         """The logits of a scene; with those of a closer look at the wrist in them, if that is wanted."""
         if self._wrist and (hand := hand or self._hand(blend)):
-            rectangle = wrist_of(hand, scene.rectangle.degrees)
+            rectangle = wrist_rectangle(hand, scene.rectangle.degrees)
             close = replace(scene, rectangle=rectangle.within(*scene.picture.shape))
             self._wrist.look([close], [blend], fading=True)
         return blend.grid, blend.logits()
