@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from handbones.anatomy import BONES
-from handbones.commands.looking import open_segmenter
+from handbones.commands.options import open_segmenter
 from handbones.errors import UsageError
 from handbones.inference.cleaning import STEPS, apart, check_steps, cleaned
 from handbones.inference.segmentation import Segmentation

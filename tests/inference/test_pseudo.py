@@ -100,7 +100,7 @@ def test_a_collection_of_what_is_kept(
     (data / "test" / "outputs_json").rename(tmp_path / "away")
 
     import_module("handbones.commands.pseudo")  # its options are those of the real one
-    monkeypatch.setattr("handbones.commands.looking.open_segmenter", lambda *_, **__: Knowing(known))
+    monkeypatch.setattr("handbones.commands.options.open_segmenter", lambda *_, **__: Knowing(known))
     words = ["pseudo", "BUNDLE", str(data), "--out", str(out)]
     capsys.readouterr()
     assert run([*words, "--confidence", "1", "--agreement", "1"]) == 0  # and again, since nothing was kept
@@ -155,7 +155,7 @@ def test_pictures_that_lack_labels_among_others_are_labelled(
     case.labels.unlink()
     import_module("handbones.commands.pseudo")  # its options are those of the real one
     known = Knowing({radiograph.pixels.tobytes(): labels})
-    monkeypatch.setattr("handbones.commands.looking.open_segmenter", lambda *_, **__: known)
+    monkeypatch.setattr("handbones.commands.options.open_segmenter", lambda *_, **__: known)
     assert run(["pseudo", "BUNDLE", str(data), "--out", str(out)]) == 0
     assert "1 of 1 pictures kept" in capsys.readouterr().out
     with pytest.raises(UserError, match="no labels: expected"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handbones.commands.console import counted, counting, quoted
-from handbones.commands.surveying import Cache, NoCache, SkipBad, Workers, look_at
+from handbones.commands.options import Cache, NoCache, SkipBad, Workers, look_at
 from handbones.errors import UsageError
 from handbones.files import new_folder
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from handbones.commands.looking import Opener, looking, without_model
+from handbones.commands.options import Opener, looking, without_model
 from handbones.errors import UsageError, UserError
 from handbones.files import atomic_path
 from handbones.labels import Labels, Size, load_labels
