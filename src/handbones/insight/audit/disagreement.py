@@ -14,6 +14,7 @@ from handbones.collection import Case
 from handbones.errors import UserError
 from handbones.inference.segmenter import Segmenter
 from handbones.insight.audit.findings import Finding
+from handbones.insight.medians import SD_OF_MEDIAN
 from handbones.labels import load_labels
 from handbones.metric import dice_from_counts, packed_counts
 
@@ -71,7 +72,7 @@ def disagreements(cases: Sequence[Case], dice: Floats) -> Iterator[Finding]:
         return
     usual = np.median(dice[judged], axis=0)
     apart = np.log(np.maximum(1 - dice[judged], _LEAST_APART)) - np.log(np.maximum(1 - usual, _LEAST_APART))
-    score = apart / np.maximum(1.4826 * np.median(np.abs(apart), axis=0), _LEAST_SPREAD) / FAR
+    score = apart / np.maximum(SD_OF_MEDIAN * np.median(np.abs(apart), axis=0), _LEAST_SPREAD) / FAR
     for hand, of_bones, shared in zip(judged.tolist(), score, dice[judged], strict=True):
         case, whole = cases[hand], float(np.median(of_bones))
         if 2 * whole > 1:  # half of the bones are off: a model that is lost says nothing of single ones
