@@ -16,11 +16,11 @@ from handbones.anatomy import ANATOMY, BONES, GROUPS
 from handbones.collection import Case, tilt_of
 from handbones.errors import UserError
 from handbones.files import write_text
-from handbones.folds import BENT_DEGREES
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter
 from handbones.labels import load_labels
 from handbones.metric import dice_from_counts, packed_counts
+from handbones.sides import is_bent
 
 _FIRST_SEED = 2**49
 _PHANTOM_SIZE = 512
@@ -68,7 +68,8 @@ class Evaluation:
     @property
     def wrists(self) -> dict[str, npt.NDArray[np.bool_]]:
         """(pictures,) which of them are bent, and which straight; a kind that is not there is left out."""
-        kinds = {"bent": np.abs(self.tilt) > BENT_DEGREES, "straight": np.abs(self.tilt) <= BENT_DEGREES}
+        bent = is_bent(self.tilt)
+        kinds = {"bent": bent, "straight": ~bent & ~np.isnan(self.tilt)}
         return {kind: own for kind, own in kinds.items() if own.any()}
 
     def summary(self) -> dict[str, Any]:
