@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from handbones.anatomy import BONES, INDEX
 from handbones.errors import UserError
-from handbones.insight.audit.frame import Frames, align, usual_places
+from handbones.insight.alignment import Frames, align, usual_places
 from handbones.insight.medians import nanmedian, robust_sd
 
 Floats = npt.NDArray[np.float64]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES
-from handbones.insight.audit.frame import align, usual_places
+from handbones.insight.alignment import align, usual_places
 from handbones.insight.closeup import Picture, View, box_around
 from handbones.insight.page import Page, bone_chip
 from handbones.insight.plots import bone_axis, new_figure
