@@ -11,7 +11,7 @@ Logits = npt.NDArray[np.float32]
 """(29, height, width) float32."""
 
 MULTIPLE = 32
-"""Networks halve their input five times."""
+"""Height and width of a network's input are multiples of this: it halves them five times."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from handbones.errors import UsageError
 from handbones.inference.background import in_background
 from handbones.inference.cleaning import apart, check_steps, cleaned
 from handbones.inference.ensemble import Ensemble, Network, Scene
-from handbones.inference.frame import Gray, Logits
+from handbones.inference.frame import MULTIPLE, Gray, Logits
 from handbones.inference.hand import Hand, find_hands
 from handbones.inference.looks import Looks
 from handbones.inference.masks import Thresholds, thresholds_of
@@ -86,8 +86,8 @@ class Segmenter:
         hands are found.
         Raises `UserError` and `UsageError`.
         """
-        if size is not None and not 32 <= size <= _LARGEST:
-            raise UsageError(f"--size {size}: must be from 32 to {_LARGEST} pixels")
+        if size is not None and not MULTIPLE <= size <= _LARGEST:
+            raise UsageError(f"--size {size}: must be from {MULTIPLE} to {_LARGEST} pixels")
         if hand is not None and hand not in get_args(HandPolicy):
             raise UsageError(f"--hand {hand}: must be one of {', '.join(get_args(HandPolicy))}")
         if batch < 1:
