@@ -37,12 +37,12 @@ def opinion(segmentation: Segmentation, lowest: float = 1.0) -> Opinion:
 
 
 def test_only_what_is_sure_and_possible_is_kept() -> None:
-    good = found(hand(1))
-    assert opinion(good).objection(Limits()) == ""
-    assert opinion(found(hand(1), gone="Lunate")).objection(Limits()) == "not found: Lunate"
-    assert opinion(good, 0.8).objection(Limits()) == "the mirror image disagrees: Pisiform"
-    assert opinion(good).objection(Limits(confidence=0.99999)).startswith("unsure: ")
-    assert opinion(found(hand(1, left=True))).objection(Limits()) == "the labels are of the other hand"
+    good, limits = found(hand(1)), Limits(agreement=0.85, confidence=0.8)
+    assert opinion(good).objection(limits) == ""
+    assert opinion(found(hand(1), gone="Lunate")).objection(limits) == "not found: Lunate"
+    assert opinion(good, 0.8).objection(limits) == "the mirror image disagrees: Pisiform"
+    assert opinion(good).objection(Limits(0.85, 0.99999)).startswith("unsure: ")
+    assert opinion(found(hand(1, left=True))).objection(limits) == "the labels are of the other hand"
     polygons = hand(1).polygons
     torn = Labels(polygons | {"Capitate": [polygons["Capitate"][0], polygons["Capitate"][0] + 30]})
     assert implausible(torn, CASE) == "in several pieces: Capitate"
