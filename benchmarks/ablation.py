@@ -19,10 +19,10 @@ from measuring import machine
 
 from handbones import Segmenter, dice, load_recipe, open_collection
 from handbones.anatomy import ANATOMY, GROUPS
-from handbones.labels import unpack
 from handbones.learning.fit import fit
 from handbones.phantom.drawing import draw
 from handbones.phantom.settings import PRESETS, REALISTIC, WILD, PhantomSettings
+from handbones.raster import unpack
 
 
 def without(section: str, **fields: Any) -> PhantomSettings:

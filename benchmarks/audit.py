@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from handbones.collection import open_collection
-from handbones.insight.audit import KINDS, Finding, audit, name_of
+from handbones.insight.audit import KINDS, Finding, audit
 from handbones.insight.survey import survey
 from handbones.phantom.synthesis import synth
 
@@ -33,7 +33,7 @@ def one_round(folder: Path, persons: int, size: int, seed: int) -> tuple[list[di
 def same(defect: dict[str, str], found: Finding) -> bool:
     """Whether a finding is about a planted mistake."""
     planted = {f"{defect['person']}/{defect['image']}", defect["other"]} - {""}
-    told = {name_of(found.case)} | ({name_of(found.other)} if found.other else set())
+    told = {found.case.full_name} | ({found.other.full_name} if found.other else set())
     if defect["kind"] == "person":  # of each person one picture stands for all
         planted, told = ({name.split("/")[0] for name in names} for names in (planted, told))
     return defect["kind"] == found.kind and bool(planted & told)

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from handbones.anatomy import BONES, INDEX
-from handbones.labels import unpack
 from handbones.phantom.drawing import draw_geometry, trace
 from handbones.phantom.settings import PRESETS
+from handbones.raster import unpack
 from handbones.sides import wrist_tilt
 
 REAL = json.loads((files("handbones.phantom") / "calibration.json").read_text())

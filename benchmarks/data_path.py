@@ -21,13 +21,14 @@ from torch.utils.data import DataLoader
 
 from handbones.collection import Case, open_collection
 from handbones.inference.view import Rectangle, View
-from handbones.labels import load_labels, unpack
+from handbones.labels import load_labels
 from handbones.learning.batches import Serials
 from handbones.learning.cache import PictureCache
 from handbones.learning.dataset import TrainingSet, training_loader
 from handbones.learning.losses import coverage
 from handbones.learning.validation import Item, score
 from handbones.radiograph import load_radiograph
+from handbones.raster import unpack
 from handbones.recipe import Recipe, load_recipe
 
 AUGMENT = (

@@ -34,13 +34,12 @@ from handbones import Segmenter, load_recipe, open_collection
 from handbones.bundle import RECIPE, packaged_model
 from handbones.collection import Case, Collection
 from handbones.files import make_folder, write_text
-from handbones.folds import BENT_DEGREES
 from handbones.insight.evaluation import Evaluation, evaluate
 from handbones.labels import load_labels
 from handbones.phantom.settings import REALISTIC
 from handbones.phantom.synthesis import synth
 from handbones.recipe import Recipe
-from handbones.sides import wrist_tilt
+from handbones.sides import is_bent, wrist_tilt
 
 SEED, TRAIN_PEOPLE, TEST_PEOPLE, SIZE = 7, 120, 40, 2048
 TRAIN_TILTED, TEST_TILTED, SPOILT_LABELS = 0.11, 0.57, 0.02
@@ -138,7 +137,7 @@ def _recipe(name: str, settings: list[str], budget: Budget, stick: Collection) -
 def summarise(evaluation: Evaluation) -> dict:
     """Mean Dice: overall, by tilt of the wrist, of groups, of the three hardest carpals, of every bone."""
     tilts = np.abs([wrist_tilt(load_labels(str(case.labels))) or 0.0 for case in evaluation.cases])
-    bent = tilts > BENT_DEGREES
+    bent = is_bent(tilts)
     bins = {name: (tilts >= low) & (tilts < high) for name, (low, high) in TILTS.items()}
     parts = {"straight": ~bent, "bent": bent}
     return {

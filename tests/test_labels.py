@@ -9,7 +9,8 @@ import pytest
 
 from handbones.anatomy import BONES
 from handbones.errors import UserError
-from handbones.labels import Labels, load_labels, masks_to_labels, pack, rescale, save_labels, unpack
+from handbones.labels import Labels, load_labels, masks_to_labels, rescale, save_labels
+from handbones.raster import pack, unpack
 from shapes import random_labels
 
 GOLDEN = Path(__file__).parent / "golden" / "labels.json"

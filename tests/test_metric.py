@@ -71,7 +71,7 @@ def test_shapes_that_differ_are_refused() -> None:
 def test_packed_masks_are_refused() -> None:
     words = np.ones((4, 5), np.uint32)
     for packed in (words, words.view(np.int32), words[None]):
-        with pytest.raises(UserError, match=r"look packed: handbones\.labels\.unpack them first"):
+        with pytest.raises(UserError, match=r"look packed: handbones\.raster\.unpack them first"):
             dice(packed, packed)
     with pytest.raises(UserError, match=r"\(4, 5\) of 32 bits"):
         dice(np.ones((29, 4, 5), np.uint8), words)

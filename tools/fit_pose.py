@@ -17,10 +17,10 @@ import cma
 import numpy as np
 
 from handbones.anatomy import ANATOMY, BONES, INDEX
-from handbones.labels import unpack
 from handbones.phantom import pose
 from handbones.phantom.drawing import draw_geometry
 from handbones.phantom.settings import PRESETS, PhantomSettings
+from handbones.raster import unpack
 
 SIZE = 224
 REAL_FILE = Path(__file__).parents[1] / "src/handbones/phantom/calibration.json"

@@ -21,7 +21,7 @@ from handbones.layout import (
     tell_apart,
     unread_pictures,
 )
-from handbones.metadata import UNKNOWN, Metadata, assign, read_metadata, write_metadata
+from handbones.metadata import UNKNOWN, Metadata, assign, read_metadata
 from handbones.radiograph import (
     FORMATS,
     Radiograph,
@@ -30,20 +30,6 @@ from handbones.radiograph import (
     pixel_scale,
 )
 from handbones.sides import Side, detect_side, side_from_labels, side_from_name, wrist_tilt
-
-__all__ = [
-    "Case",
-    "Collection",
-    "Metadata",
-    "Problem",
-    "detect_side",
-    "metadata_from_labels",
-    "open_collection",
-    "side_of",
-    "tilt_of",
-    "wrist_tilt",
-    "write_metadata",
-]
 
 _MOST_LINES = 20
 
@@ -71,6 +57,11 @@ class Case:
     def stem(self) -> str:
         """The name without its ending; what the results of the picture are called."""
         return called_stem(self.image, self.called)
+
+    @property
+    def full_name(self) -> str:
+        """Person and name, `ID001/image1_R.png`: by what tables, pages and lists of cases to leave out call it."""
+        return f"{self.person}/{self.name}"
 
     @property
     def key(self) -> str:

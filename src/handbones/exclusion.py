@@ -42,7 +42,7 @@ def _lines(path: Path) -> list[str]:
 
 def _names(case: Case) -> tuple[str, str]:
     """By which a case may be left out: its person and itself."""
-    return composed(case.person), composed(f"{case.person}/{case.name}")
+    return composed(case.person), composed(case.full_name)
 
 
 def _key(path: Path) -> str:

@@ -9,13 +9,12 @@ import numpy.typing as npt
 
 from handbones.collection import Case, side_of, tilt_of
 from handbones.errors import UsageError, UserError
+from handbones.sides import is_bent
 
 Stratify = Literal["none", "tilt", "side"]
 Indices = npt.NDArray[np.int64]
 
 _SEED = 21
-BENT_DEGREES = 20
-"""A wrist tilted by more counts as bent: between the two heaps that the competition's hands fall into."""
 
 
 def folds(
@@ -61,7 +60,7 @@ def refuse_shared_people(train: Sequence[Case], valid: Sequence[Case]) -> None:
 def bent(cases: Sequence[Case]) -> npt.NDArray[np.bool_]:
     """(n,) whether each wrist counts as bent by its labels; one whose tilt is not known counts as straight."""
     tilts = [tilt_of(case) for case in cases]
-    return np.array([tilt is not None and abs(tilt) > BENT_DEGREES for tilt in tilts], bool)
+    return is_bent([np.nan if tilt is None else tilt for tilt in tilts])
 
 
 def _strata(cases: Sequence[Case], stratify: Stratify) -> list[str]:
@@ -78,4 +77,4 @@ def _bend(case: Case) -> str:
     tilt = tilt_of(case)
     if tilt is None:
         return "unknown"
-    return "bent" if abs(tilt) > BENT_DEGREES else "straight"
+    return "bent" if is_bent(tilt) else "straight"

@@ -20,22 +20,7 @@ import numpy.typing as npt
 from handbones.anatomy import BONES
 from handbones.errors import UserError
 from handbones.files import explain, write_text
-from handbones.raster import Packed, Points, fill, grow, outlines, pack, rasterise, unpack
-
-__all__ = [
-    "Labels",
-    "Packed",
-    "Points",
-    "grow",
-    "load_labels",
-    "masks_to_labels",
-    "pack",
-    "rasterise",
-    "read_labels",
-    "rescale",
-    "save_labels",
-    "unpack",
-]
+from handbones.raster import Packed, Points, fill, outlines, unpack
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -77,7 +62,7 @@ class Labels:
         return list(self.polygons)
 
     def by_bone(self) -> list[list[Points]]:
-        """A list of polygons for each of the 29 bones, as `rasterise` wants it."""
+        """A list of polygons for each of the 29 bones, as `raster.rasterise` wants it."""
         return [self.polygons.get(label, []) for label in BONES]
 
     def map(self, function: Callable[[Points], Points]) -> "Labels":
@@ -90,7 +75,7 @@ class Labels:
     def packed(self, height: int, width: int) -> Packed:
         """(height, width) uint32, bit i for bone i, as the competition draws: `cv2.fillPoly` of rounded points, united.
 
-        For the radiograph's own size; at another size use `rasterise` of polygons that went through `grow`.
+        For the radiograph's own size; at another size use `raster.rasterise` of polygons after `raster.grow`.
         """
         return fill(self.by_bone(), height, width)
 

@@ -61,7 +61,7 @@ def _as_array(masks: Any) -> npt.NDArray[Any]:
     shape = getattr(masks, "shape", ())
     if str(getattr(masks, "dtype", "")).endswith("int32") and shape[-3:-2] != (len(BONES),):
         raise UserError(
-            f"Dice needs masks (N, 29, H, W), and {tuple(shape)} of 32 bits look packed: handbones.labels.unpack them "
+            f"Dice needs masks (N, 29, H, W), and {tuple(shape)} of 32 bits look packed: handbones.raster.unpack them "
             "first, or give uint8"
         )
     if hasattr(masks, "detach"):  # a torch tensor, told without importing torch

@@ -366,7 +366,7 @@ class DataSettings(Settings):
         return self
 
 
-class PhantomSettings(Settings):
+class PhantomsSettings(Settings):
     """Synthetic radiographs made while training. They vary by themselves: `augment` changes cut-out wrists alone."""
 
     profile: str | None = setting(None, "preset of the phantoms to learn from; null: none")
@@ -417,7 +417,7 @@ class Recipe(Settings):
     training: TrainingSettings = setting(..., "budget, batches and machine")
     validation: ValidationSettings = setting(ValidationSettings(), "measuring while training")
     data: DataSettings = setting(DataSettings(), "which cases train and validate")
-    phantoms: PhantomSettings = setting(PhantomSettings(), "synthetic radiographs while training")
+    phantoms: PhantomsSettings = setting(PhantomsSettings(), "synthetic radiographs while training")
     metadata: MetadataSettings = setting(MetadataSettings(), "what is known beside the picture")
 
     @model_validator(mode="after")

@@ -109,5 +109,5 @@ def bounds_of(mask: npt.NDArray[np.generic]) -> tuple[int, int, int, int]:
     return top, bottom, int(columns[0]), int(columns[-1]) + 1
 
 
-def _shortened(text: str, limit: int = 40) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def _shortened(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -25,6 +25,8 @@ _SLENDER = 1.2
 """A bone whose area spreads so many times as far along its axis as across it tells a direction."""
 _AHEAD = 0.5
 """Cosine between the forearm and the direction to the hand, at least: no wrist is bent so far."""
+BENT_DEGREES = 20
+"""A wrist tilted by more counts as bent: between the two heaps that the competition's hands fall into."""
 
 Vector = npt.NDArray[np.float64]
 
@@ -170,6 +172,11 @@ def wrist_tilt(labels: Labels, tall: float = 1.0) -> float | None:
     """
     wrist = wrist_of(labels if tall == 1 else labels.map(lambda points: points * (1.0, tall)))
     return None if wrist is None else wrist.tilt
+
+
+def is_bent(tilt: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Whether wrists of these tilts in degrees count as bent, in the shape of `tilt`; one of NaN does not."""
+    return np.asarray(np.abs(tilt) > BENT_DEGREES)
 
 
 def _upwards(labels: Labels) -> Vector | None:

@@ -14,7 +14,7 @@ from drawn import write_collection
 from handbones.anatomy import BONES
 from handbones.cli import run
 from handbones.collection import open_collection
-from handbones.commands.surveying import look_at
+from handbones.commands.options import look_at
 from handbones.inference.submission import SubmissionWriter
 
 pytestmark = pytest.mark.train

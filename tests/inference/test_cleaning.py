@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from handbones.anatomy import BONES
-from handbones.commands.looking import open_segmenter
+from handbones.commands.options import open_segmenter
 from handbones.errors import UsageError
 from handbones.inference.cleaning import STEPS, apart, check_steps, cleaned
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter
-from handbones.labels import unpack
 from handbones.phantom.drawing import draw
 from handbones.phantom.settings import CLEAN
+from handbones.raster import unpack
 
 
 @pytest.fixture(scope="module")

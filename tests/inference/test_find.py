@@ -9,10 +9,10 @@ from handbones.anatomy import INDEX
 from handbones.bundle import Bundle
 from handbones.inference.looks import Looks
 from handbones.inference.segmenter import Segmenter
-from handbones.labels import unpack
 from handbones.metric import dice
 from handbones.phantom.drawing import draw
 from handbones.phantom.settings import CLEAN
+from handbones.raster import unpack
 from handbones.recipe import load_recipe
 
 SIZE = 384

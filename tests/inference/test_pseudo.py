@@ -37,12 +37,12 @@ def opinion(segmentation: Segmentation, lowest: float = 1.0) -> Opinion:
 
 
 def test_only_what_is_sure_and_possible_is_kept() -> None:
-    good = found(hand(1))
-    assert opinion(good).objection(Limits()) == ""
-    assert opinion(found(hand(1), gone="Lunate")).objection(Limits()) == "not found: Lunate"
-    assert opinion(good, 0.8).objection(Limits()) == "the mirror image disagrees: Pisiform"
-    assert opinion(good).objection(Limits(confidence=0.99999)).startswith("unsure: ")
-    assert opinion(found(hand(1, left=True))).objection(Limits()) == "the labels are of the other hand"
+    good, limits = found(hand(1)), Limits(agreement=0.85, confidence=0.8)
+    assert opinion(good).objection(limits) == ""
+    assert opinion(found(hand(1), gone="Lunate")).objection(limits) == "not found: Lunate"
+    assert opinion(good, 0.8).objection(limits) == "the mirror image disagrees: Pisiform"
+    assert opinion(good).objection(Limits(0.85, 0.99999)).startswith("unsure: ")
+    assert opinion(found(hand(1, left=True))).objection(limits) == "the labels are of the other hand"
     polygons = hand(1).polygons
     torn = Labels(polygons | {"Capitate": [polygons["Capitate"][0], polygons["Capitate"][0] + 30]})
     assert implausible(torn, CASE) == "in several pieces: Capitate"
@@ -100,7 +100,7 @@ def test_a_collection_of_what_is_kept(
     (data / "test" / "outputs_json").rename(tmp_path / "away")
 
     import_module("handbones.commands.pseudo")  # its options are those of the real one
-    monkeypatch.setattr("handbones.commands.looking.open_segmenter", lambda *_, **__: Knowing(known))
+    monkeypatch.setattr("handbones.commands.options.open_segmenter", lambda *_, **__: Knowing(known))
     words = ["pseudo", "BUNDLE", str(data), "--out", str(out)]
     capsys.readouterr()
     assert run([*words, "--confidence", "1", "--agreement", "1"]) == 0  # and again, since nothing was kept
@@ -155,7 +155,7 @@ def test_pictures_that_lack_labels_among_others_are_labelled(
     case.labels.unlink()
     import_module("handbones.commands.pseudo")  # its options are those of the real one
     known = Knowing({radiograph.pixels.tobytes(): labels})
-    monkeypatch.setattr("handbones.commands.looking.open_segmenter", lambda *_, **__: known)
+    monkeypatch.setattr("handbones.commands.options.open_segmenter", lambda *_, **__: known)
     assert run(["pseudo", "BUNDLE", str(data), "--out", str(out)]) == 0
     assert "1 of 1 pictures kept" in capsys.readouterr().out
     with pytest.raises(UserError, match="no labels: expected"):

@@ -9,9 +9,10 @@ import pytest
 from handbones.anatomy import ANATOMY, BONES
 from handbones.inference.masks import logits_to_rle
 from handbones.inference.segmentation import NO_HAND, Segmentation
-from handbones.labels import rescale, unpack
+from handbones.labels import rescale
 from handbones.metric import dice
 from handbones.radiograph import Radiograph
+from handbones.raster import unpack
 from handbones.rle import rle_encode
 from shapes import random_labels
 

@@ -26,10 +26,13 @@ def picture_of(height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 64), (200, 150), (64, 64), (20, 31), (1, 1)])
-def test_the_whole_picture_is_seen_as_its_frame_places_it(height: int, width: int) -> None:
+def test_the_whole_picture_is_resized_into_the_upper_left_of_the_canvas(height: int, width: int) -> None:
     picture = picture_of(height, width)
     view = View.of(Rectangle.whole(height, width), picture.shape, 64, STRIDE)
-    np.testing.assert_array_equal(view.see(picture), Frame.fit(height, width, 64, STRIDE).place(picture))
+    frame = Frame.fit(height, width, 64, STRIDE)
+    how = cv2.INTER_AREA if frame.height * frame.width < picture.size else cv2.INTER_LINEAR
+    resized = cv2.resize(picture, (frame.width, frame.height), interpolation=how)
+    np.testing.assert_array_equal(view.see(picture), frame.pad(resized))
 
 
 @pytest.mark.parametrize("quarters", range(4))
@@ -123,12 +126,12 @@ def test_a_bone_of_few_cells_keeps_its_outline() -> None:
 
 def test_means_of_logits_and_of_probabilities() -> None:
     view = View.of(Rectangle.whole(4, 4), (4, 4), 64, STRIDE)
-    double = View.of(Rectangle.whole(4, 4), (4, 4), 64, STRIDE, weight=3)
+    triple = view.counting(3, fading=False)
     shape = (29, 32, 32)
     for probability, wanted in ((False, 0.5), (True, np.log(0.375 / 0.625))):
         blend = Blend(view.grid, probability=probability)
         blend.add(view, np.full(shape, 50, np.float32) if probability else np.full(shape, 5, np.float32))
-        blend.add(double, np.full(shape, np.log(1 / 5.0) if probability else -1, np.float32))
+        blend.add(triple, np.full(shape, np.log(1 / 5.0) if probability else -1, np.float32))
         np.testing.assert_allclose(blend.logits(), np.full(shape, wanted), atol=1e-5)
 
 

@@ -11,13 +11,8 @@ from handbones.anatomy import ANATOMY, BONES
 from handbones.errors import UserError
 from handbones.inference.overlay import draw_overlay, place_names
 from handbones.inference.segmentation import Segmentation
-from handbones.inference.writers import (
-    SubmissionWriter,
-    write_bone_masks,
-    write_indexed,
-    write_label_json,
-    write_overlay,
-)
+from handbones.inference.submission import SubmissionWriter
+from handbones.inference.writers import write_bone_masks, write_indexed, write_label_json, write_overlay
 from handbones.labels import load_labels
 from handbones.rle import rle_decode
 from shapes import random_labels

@@ -5,6 +5,8 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,8 +18,8 @@ from handbones.collection import Case, open_collection
 from handbones.errors import UserError
 from handbones.exclusion import exclude
 from handbones.insight import survey as module
-from handbones.insight.audit import Finding, audit, name_of, write_exclude
-from handbones.insight.audit.disagreement import agreement, disagreements, open_judge
+from handbones.insight.audit import Finding, audit, write_exclude
+from handbones.insight.audit.disagreement import Judge, agreement, disagreements, open_judge
 from handbones.insight.survey import survey
 from handbones.labels import Labels, load_labels, save_labels
 from hands import write_hands
@@ -106,7 +108,7 @@ def test_a_ring_is_found(findings: list[Finding]) -> None:
 
 
 def test_copies_are_found(findings: list[Finding]) -> None:
-    pairs = {(f.kind, name_of(f.case), name_of(f.other)) for f in findings if f.other and f.kind != "person"}
+    pairs = {(f.kind, f.case.full_name, f.other.full_name) for f in findings if f.other and f.kind != "person"}
     assert ("leak", "ID010/image1009_L.png", "ID015/image1014_L.png") in pairs
     assert ("duplicate", "ID013/image1012_R.png", "ID012/image1011_R.png") in pairs
     assert len(pairs) == 2
@@ -123,7 +125,7 @@ def test_exclude_file_feeds_training(root: Path, findings: list[Finding], tmp_pa
     count = write_exclude(path, findings)
     left = exclude(collection, path)
     assert len(collection.cases) - len(left.cases) == count >= len(PLANTED)
-    assert "ID003/image1002_R.png" not in {name_of(case) for case in left.cases}
+    assert "ID003/image1002_R.png" not in {case.full_name for case in left.cases}
     path.write_text("ID004  # all of this person\n", encoding="utf-8")
     assert len(exclude(collection, path).cases) == len(collection.cases) - 2
     path.write_text("ID001/image1000_R.png\nID099\n", encoding="utf-8")
@@ -196,14 +198,14 @@ def test_hands_of_few_bones_lack_bones_and_others_are_judged_as_ever(incomplete:
     for hand, bones in left.items():
         _kept(Path(str(incomplete[hand].labels)), bones)
     findings = [found for found in audit(survey(incomplete, workers=1)) if found.gross]
-    told = {(name_of(found.case), found.kind, bone) for found in findings for bone in found.bones}
+    told = {(found.case.full_name, found.kind, bone) for found in findings for bone in found.bones}
     missing = {
-        (name_of(incomplete[hand]), "missing", bone)
+        (incomplete[hand].full_name, "missing", bone)
         for hand, bones in left.items()
         for bone in set(BONES) - set(bones) - {"Radius", "Ulna"}
     }
     forearms = {found for found in told if found[2] in ("Radius", "Ulna")}  # their place may be cut by the picture
-    swapped = {(name_of(incomplete[-1]), "swapped", bone) for bone in ("finger-6", "finger-10")}
+    swapped = {(incomplete[-1].full_name, "swapped", bone) for bone in ("finger-6", "finger-10")}
     assert told - forearms == missing | swapped
     assert {found[:2] for found in forearms} <= {found[:2] for found in missing}
 
@@ -261,16 +263,31 @@ def test_models_judge_only_what_they_did_not_learn(bundle: Path, drawn: Path, tm
     cases = open_collection(drawn).labelled
     run_folder = tmp_path / "run"
     shutil.copytree(bundle, run_folder / "bundle")
-    (run_folder / "cases.json").write_text(json.dumps({"train": [name_of(case) for case in cases[2:]]}))
+    (run_folder / "cases.json").write_text(json.dumps({"train": [case.key for case in cases[2:]]}))
     judge = open_judge(run_folder)
     dice = agreement(cases, [judge])
     assert np.isnan(dice[2:]).all() and not np.isnan(dice[:2]).any()
     everything = agreement(cases, [judge, open_judge(bundle)])
     np.testing.assert_array_equal(everything[:2], dice[:2])
     assert not np.isnan(everything).any()
-    (run_folder / "cases.json").write_text(json.dumps({"train": [name_of(case) for case in cases]}))
+    (run_folder / "cases.json").write_text(json.dumps({"train": [case.key for case in cases]}))
     with pytest.raises(UserError, match="trained on every one of these cases"):
         agreement(cases, [open_judge(run_folder / "bundle")])
+
+
+def test_a_model_does_not_judge_what_it_learnt_where_files_have_one_name(drawn: Path, tmp_path: Path) -> None:
+    for person, stem in (("ID001", "image1000_R"), ("ID002", "image1001_R")):
+        for place, into, ending in (("DCM", "images", "png"), ("outputs_json", "labels", "json")):
+            (tmp_path / into / person).mkdir(parents=True)
+            shutil.copy(
+                drawn / "train" / place / person / f"{stem}.{ending}", tmp_path / into / person / f"hand.{ending}"
+            )
+    cases = open_collection(tmp_path).labelled
+    assert [case.full_name for case in cases] == ["ID001/ID001_hand.png", "ID002/ID002_hand.png"]
+    segmenter: Any = SimpleNamespace(segment_many=list)
+    judge = Judge(segmenter, frozenset(case.key for case in cases))
+    with pytest.raises(UserError, match="trained on every one of these cases"):
+        agreement(cases, [judge])
 
 
 def test_of_a_picture_that_took_the_place_of_another_the_sound_one_is_kept(tmp_path: Path) -> None:
@@ -281,7 +298,7 @@ def test_of_a_picture_that_took_the_place_of_another_the_sound_one_is_kept(tmp_p
     [found] = [one for one in audit(survey(open_collection(tmp_path).cases, workers=1)) if one.kind == "duplicate"]
     assert found.other is not None
     assert (found.case.name, found.other.name) == (damaged.name, sound.name)
-    assert f"the same picture as {name_of(sound)}" in found.reason and "of another picture" in found.reason
+    assert f"the same picture as {sound.full_name}" in found.reason and "of another picture" in found.reason
 
 
 def test_a_forearm_bone_drawn_over_the_other_is_one_mistake(tmp_path: Path) -> None:

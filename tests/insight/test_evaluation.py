@@ -51,7 +51,7 @@ def test_bent_and_straight_wrists_make_up_the_mean(tmp_path: Path) -> None:
 def test_cases_that_trained_are_left_out(
     bundle: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = [f"{case.person}/{case.name}" for case in open_collection(drawn).labelled]
+    names = [case.key for case in open_collection(drawn).labelled]
     runs = [tmp_path / "one", tmp_path / "two"]
     for folder, trained in zip(runs, (names[:2], names[2:3]), strict=True):
         shutil.copytree(bundle, folder / "bundle")
@@ -79,7 +79,7 @@ def test_cases_that_trained_are_left_out(
 def test_people_held_out_and_a_labelled_test_are_told_apart(
     bundle: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained = [f"{case.person}/{case.name}" for case in open_collection(drawn).labelled][:4]
+    trained = [case.key for case in open_collection(drawn).labelled][:4]
     shutil.copytree(bundle, tmp_path / "run/bundle")
     (tmp_path / "run/cases.json").write_text(json.dumps({"train": trained}))
     shutil.copytree(drawn / "train", tmp_path / "both/train")

@@ -15,8 +15,7 @@ def page() -> Page:
 
 def test_page_needs_nothing_from_elsewhere(page):
     section = page.section("Pictures", "Of hands.")
-    section.picture(np.zeros((8, 6), np.uint8), "gray")
-    section.gallery([(np.zeros((8, 6, 3), np.uint8), "coloured")])
+    section.gallery([(np.zeros((8, 6), np.uint8), "gray"), (np.zeros((8, 6, 3), np.uint8), "coloured")])
     section.beside(np.zeros((8, 6), np.uint8), "A card", ["Line one.", "Line two."])
     code = page.html()
     assert code.count("data:image/jpeg;base64,") == 3

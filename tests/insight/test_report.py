@@ -13,7 +13,7 @@ import pytest
 from handbones.cli import run
 from handbones.collection import Case, open_collection
 from handbones.commands.evaluate import _models, model_name
-from handbones.commands.looking import open_segmenter
+from handbones.commands.options import open_segmenter
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter
 from handbones.insight.closeup import rectangle_around

@@ -12,7 +12,7 @@ from handbones.errors import UsageError
 from handbones.inference.segmentation import Segmentation
 from handbones.insight import survey as surveys
 from handbones.insight.measure import Tables, measure
-from handbones.insight.shapes import SEVERAL, in_two_places, largest_loop, shapes_of
+from handbones.insight.shapes import SEVERAL, in_two_places, shapes_of
 from handbones.labels import Labels
 from handbones.radiograph import Radiograph
 from hands import write_hands
@@ -35,16 +35,16 @@ def test_a_box_has_its_size() -> None:
     assert np.isnan(shapes.area[INDEX["Ulna"]]) and shapes.parts[INDEX["Ulna"]] == 0
 
 
-def test_loops_are_measured() -> None:
-    assert largest_loop(box(0, 0, 10, 10)) == 0
-    bow = np.array([[0, 0], [10, 10], [10, 0], [0, 10]], np.float64)
-    assert largest_loop(bow) == pytest.approx(10 / (20 + 20 * math.sqrt(2)))  # whole edges between the two that cross
-
-
 TWICE_ROUND = np.concatenate([box(100, 100, 200, 200)] * 2)
 CROSSING = np.array([[100, 100], [200, 200], [200, 100], [100, 200]], np.float64)
 AT_A_CORNER = np.array([[100, 100], [150, 150], [200, 200], [200, 100], [150, 150], [100, 200]], np.float64)
 LOOP_INSIDE = np.concatenate([box(100, 100, 200, 200), box(110, 110, 150, 160) + 0.5])
+
+
+def test_loops_are_measured() -> None:
+    loop = shapes_of(Labels({"Lunate": [box(0, 0, 10, 10)], "Hamate": [CROSSING]})).loop
+    assert loop[INDEX["Lunate"]] == 0
+    assert loop[INDEX["Hamate"]] == pytest.approx(1 / (2 + 2 * math.sqrt(2)))  # whole edges between the two that cross
 
 
 @pytest.mark.parametrize("polygon", [TWICE_ROUND, CROSSING, AT_A_CORNER, LOOP_INSIDE])

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from handbones.labels import pack, rasterise, unpack
-from handbones.learning.augmentation import change_gray, draw_warp
+from handbones.learning.augmentation import draw_warp
+from handbones.learning.gray import change_gray
+from handbones.raster import pack, rasterise, unpack
 from handbones.recipe import AugmentSettings
 
 WILD = AugmentSettings(

@@ -13,11 +13,11 @@ import numpy as np
 from handbones.anatomy import INDEX
 from handbones.collection import open_collection
 from handbones.errors import UserError
-from handbones.labels import unpack
 from handbones.learning.batches import Growing, Serials
 from handbones.learning.cache import PictureCache
 from handbones.learning.dataset import TrainingSet, draw_phantom, training_loader
 from handbones.learning.validation import ValidationSet, score
+from handbones.raster import unpack
 from handbones.recipe import Recipe, load_recipe
 from hands import write_hands
 

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handbones.labels import grow, unpack
 from handbones.learning.augmentation import cut_patch, draw_patch, draw_warp
 from handbones.learning.warp import Bend, Warp
 from handbones.metric import dice_from_counts, packed_counts
-from handbones.raster import Outlines, rasterise
+from handbones.raster import Outlines, grow, rasterise, unpack
 from handbones.recipe import AugmentSettings, PatchSettings
 from shapes import random_labels
 

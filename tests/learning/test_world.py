@@ -77,7 +77,7 @@ def test_two_processes_find_the_dice_of_one(tmp_path: Path) -> None:
     recipe = load_recipe("small", overrides)
     valid = Split.of(recipe, open_collection(data)).valid
     names = json.loads((out / "cases.json").read_text())["validation"]
-    assert [f"{case.person}/{case.name}" for case in valid] == names
+    assert [case.key for case in valid] == names
     network = load_network(load_bundle(out)).eval().to(memory_format=torch.channels_last)
 
     def forward(pictures: torch.Tensor) -> torch.Tensor:

@@ -6,12 +6,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from handbones.affine import resizing
-from handbones.labels import Labels, grow
+from handbones.labels import Labels
 from handbones.learning.augmentation import draw_warp
 from handbones.learning.warp import Warp
 from handbones.learning.wrist import Hinge
 from handbones.metric import dice_from_counts, packed_counts
-from handbones.raster import Outlines, rasterise
+from handbones.raster import Outlines, grow, rasterise
 from handbones.recipe import AugmentSettings
 from handbones.sides import wrist_tilt
 from hands import SIZE, hand

@@ -8,11 +8,11 @@ import pytest
 
 from handbones.anatomy import BONES
 from handbones.errors import UsageError
-from handbones.labels import unpack
 from handbones.metadata import Metadata
 from handbones.phantom.decoys import draw_decoy
 from handbones.phantom.drawing import draw, draw_both, draw_geometry, draw_sample, make, trace
 from handbones.phantom.settings import CLEAN, PRESETS, REALISTIC, WILD, PhantomSettings
+from handbones.raster import unpack
 from handbones.sides import wrist_tilt
 
 

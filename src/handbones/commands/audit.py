@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handbones.commands.console import counted, counting, quoted
-from handbones.commands.surveying import Cache, NoCache, SkipBad, Workers, look_at
+from handbones.commands.options import Cache, NoCache, SkipBad, Workers, look_at
 from handbones.errors import UsageError
 from handbones.files import new_folder
 
@@ -90,10 +90,10 @@ def _disagreements(survey: "Survey", judges: "list[Judge]") -> "list[Finding]":
 
 
 def _show(findings: "list[Finding]") -> None:
-    from handbones.insight.audit import KINDS, name_of  # noqa: PLC0415
+    from handbones.insight.audit import KINDS  # noqa: PLC0415
 
     for rank, found in enumerate(findings[:_SHOWN], 1):
-        print(f"{rank:4} {found.kind:12} {name_of(found.case)}: {found.reason}")
+        print(f"{rank:4} {found.kind:12} {found.case.full_name}: {found.reason}")
     if len(findings) > _SHOWN:
         print(f"     and {len(findings) - _SHOWN} more")
     counts = Counter(found.kind for found in findings)

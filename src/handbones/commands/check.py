@@ -10,10 +10,9 @@ from handbones.anatomy import BONES
 from handbones.collection import Case, Collection, open_collection, side_of
 from handbones.commands.console import counted, say_unread
 from handbones.errors import UserError
-from handbones.folds import BENT_DEGREES
 from handbones.labels import Labels, load_labels
 from handbones.metadata import UNKNOWN
-from handbones.sides import side_from_labels, wrist_tilt
+from handbones.sides import BENT_DEGREES, is_bent, side_from_labels, wrist_tilt
 
 
 def check(
@@ -70,8 +69,7 @@ def _quick_side(case: Case) -> str | None:
 
 def _wrists(known: list[float | None]) -> str:
     tilts = [tilt for tilt in known if tilt is not None]
-    bent = sum(abs(tilt) > BENT_DEGREES for tilt in tilts)
-    return f"{bent} of {len(tilts)} bent by more than {BENT_DEGREES} degrees"
+    return f"{is_bent(tilts).sum()} of {len(tilts)} bent by more than {BENT_DEGREES} degrees"
 
 
 def _metadata(collection: Collection) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from handbones.commands.console import counted
-from handbones.commands.surveying import Cache, NoCache, SkipBad, Workers, look_at
+from handbones.commands.options import Cache, NoCache, SkipBad, Workers, look_at
 from handbones.files import new_folder
 
 

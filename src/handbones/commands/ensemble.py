@@ -10,7 +10,7 @@ import typer
 
 from handbones.anatomy import BONES
 from handbones.commands.console import counted
-from handbones.commands.looking import numbers, picture_shape
+from handbones.commands.options import numbers, picture_shape
 from handbones.errors import UsageError, UserError
 from handbones.files import explain
 

@@ -11,7 +11,7 @@ from handbones.anatomy import ANATOMY
 from handbones.bundle import trained_on
 from handbones.collection import Case
 from handbones.commands.console import collection_of, counting
-from handbones.commands.looking import Opener, looking
+from handbones.commands.options import Bundles, Opener, SkipBad, looking
 from handbones.errors import UserError
 from handbones.files import new_folder
 from handbones.insight.evaluation import Evaluation
@@ -51,9 +51,7 @@ class _Chosen:
 
 @looking
 def evaluate(
-    bundle: Annotated[
-        list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles, folders of training runs, or .onnx files.")
-    ],
+    bundle: Bundles,
     data: Annotated[Path, typer.Argument(help="A collection with labels.")],
     *,
     opener: Opener,
@@ -68,7 +66,7 @@ def evaluate(
     every: Annotated[
         bool, typer.Option("--all", help="Also measure on cases that trained the model, by the cases.json of its run.")
     ] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Measure the Dice of a bundle per bone, group and picture, at the pictures' own size."""
     with new_folder(out):

@@ -10,7 +10,7 @@ import typer
 
 from handbones.collection import Case
 from handbones.commands.console import collection_of, counted, counting
-from handbones.commands.looking import Opener, looking, numbers, without_model
+from handbones.commands.options import Opener, SkipBad, looking, numbers, without_model
 from handbones.errors import UsageError, UserError
 from handbones.files import new_folder
 from handbones.inference.cleaning import check_steps
@@ -41,7 +41,7 @@ def measure(
             help="Millimetres a row and a column, where files do not tell: 0.1 or 0.1,0.12. Refused where one does.",
         ),
     ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")] = False,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Measure every bone: pixels, and millimetres where the file, or --spacing, tells the spacing."""
     from handbones.insight.measure import Tables  # noqa: PLC0415 loads numba

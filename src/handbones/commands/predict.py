@@ -11,7 +11,7 @@ import typer
 
 from handbones.collection import Case, open_collection
 from handbones.commands.console import counted, counting, say_left_out
-from handbones.commands.looking import Opener, looking
+from handbones.commands.options import Opener, SkipBad, looking
 from handbones.errors import UsageError, UserError
 from handbones.files import make_folder, write_text
 from handbones.inference.background import in_background
@@ -45,7 +45,7 @@ def predict(
         str, typer.Option(help="Write also: indexed (PNG with a palette), masks (a PNG a bone), coco (JSON).")
     ] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run was cut off.")] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures with problems.")] = False,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Find the bones in pictures. Of a collection with a test part, that part alone is predicted."""
     started = time.time()

@@ -9,7 +9,7 @@ import typer
 
 from handbones.collection import Case
 from handbones.commands.console import collection_of, counting, quoted
-from handbones.commands.looking import Opener, looking
+from handbones.commands.options import Bundles, Opener, SkipBad, looking
 from handbones.errors import UserError
 from handbones.files import whole_folder
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 @looking
 def pseudo(
-    bundle: Annotated[
-        list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles, folders of training runs, or .onnx files.")
-    ],
+    bundle: Bundles,
     data: Annotated[Path, typer.Argument(help="A collection; its pictures without labels are looked at.")],
     *,
     opener: Opener,
@@ -33,7 +31,7 @@ def pseudo(
     audit: Annotated[
         bool, typer.Option(help="Compare the kept with each other, and leave out what an audit finds gross.")
     ] = True,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures with problems.")] = False,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Label the pictures of a collection that have no labels; keep what the model is sure of."""
     from handbones.inference import pseudo as labelling  # noqa: PLC0415 loads numba

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from handbones.commands.looking import Opener, looking, without_model
+from handbones.commands.options import Opener, looking, without_model
 from handbones.errors import UsageError, UserError
 from handbones.files import atomic_path
 from handbones.labels import Labels, Size, load_labels
@@ -43,7 +43,7 @@ def show(
         raise UsageError(f"--out {target}: must end in one of {', '.join(_FORMATS)}")
     radiograph = load_radiograph(case)
     size = radiograph.height, radiograph.width
-    drawn = load_labels(labels, size) if labels else labels_of(case, size)
+    drawn = load_labels(labels, size) if labels else find_labels(case, size)
     if drawn is None and not bundle:
         raise UserError(f"{case}: no labels found: give --labels FILE, or --bundle for what a model finds")
     from handbones.insight.portrait import show as portray  # noqa: PLC0415 loads matplotlib
@@ -61,7 +61,7 @@ def show(
         print(f"letters of {case.name} that no font here has are boxes in its title")
 
 
-def labels_of(picture: Path, size: Size) -> Labels | None:
+def find_labels(picture: Path, size: Size) -> Labels | None:
     """The labels of a picture of `size`, where its collection has them or beside it; None if there are none."""
     places: list[Path] = []
     for folder in picture.absolute().parents:

@@ -8,7 +8,7 @@ import typer
 
 from handbones.collection import open_collection
 from handbones.commands.console import counted
-from handbones.commands.looking import picture_shape
+from handbones.commands.options import picture_shape
 from handbones.errors import UsageError, UserError
 from handbones.radiograph import Size, picture_size
 

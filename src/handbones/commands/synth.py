@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from handbones.commands.console import counted, counting, quoted
+from handbones.commands.options import Workers
 from handbones.errors import UsageError
 from handbones.phantom.settings import PRESETS, find_preset
 
@@ -30,7 +31,7 @@ def synth(
         float | None, typer.Option(help="Share of bent wrists in training, 0 to 1.", min=0, max=1)
     ] = None,
     test_tilted: Annotated[float | None, typer.Option(help="The same for test.", min=0, max=1)] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; one a core, up to 8, unless given.", min=1)] = None,
+    workers: Workers = None,
 ) -> None:
     """Make a collection of synthetic radiographs with exact labels."""
     settings = find_preset(preset)

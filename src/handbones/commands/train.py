@@ -8,28 +8,21 @@ import typer
 from handbones.bundle import PACKAGED, load_bundle
 from handbones.collection import Collection
 from handbones.commands.console import TrainingConsole, collection_of, need_torch, quoted
-from handbones.commands.surveying import SkipBad
+from handbones.commands.options import Changes, Exclude, SkipBad, ToLearn
 from handbones.errors import UsageError, UserError
 from handbones.exclusion import exclude as leave_out
 from handbones.files import make_folder, write_text
 from handbones.recipe import Recipe, load_recipe
 
-Exclude = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Leave out the cases it names, as audit --write-exclude writes it."),
-]
-
 
 def train(
-    data: Annotated[Path | None, typer.Argument(help="The collection to learn from; none for phantoms alone.")] = None,
+    data: ToLearn = None,
     *,
     recipe: Annotated[
         str | None, typer.Option(help="Name of a shipped recipe, a .yaml file, or auto: what fits data and time.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/RECIPE unless given.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable.")
-    ] = None,
+    settings: Changes = None,
     fold: Annotated[int | None, typer.Option(help="The fold that validates (data.fold).")] = None,
     phantoms: Annotated[str | None, typer.Option(help="Preset of phantoms; beside DATA, half of all samples.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time to train (training.minutes).")] = None,

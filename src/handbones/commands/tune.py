@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from handbones.commands.console import TrainingConsole, installed, need_torch, quoted
-from handbones.commands.surveying import SkipBad
-from handbones.commands.train import Exclude, cases_to_learn
+from handbones.commands.options import Changes, Exclude, SkipBad, ToLearn
+from handbones.commands.train import cases_to_learn
 from handbones.errors import UsageError, UserError
 from handbones.files import claimed, new_folder
 from handbones.recipe import load_recipe
@@ -16,7 +16,7 @@ _VARIED = ("optimiser.lr=3e-4..6e-3", "loss.bce=1.0..16.0", "input.size=[256, 32
 
 
 def tune(
-    data: Annotated[Path | None, typer.Argument(help="The collection to learn from; none for phantoms alone.")] = None,
+    data: ToLearn = None,
     *,
     recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a .yaml file, to start from.")] = "small",
     out: Annotated[Path, typer.Option(help="Folder of the search; the same one goes on.")] = Path("runs/tune"),
@@ -29,9 +29,7 @@ def tune(
     ] = None,
     trials: Annotated[int, typer.Option(help="Trainings in all.", min=1)] = 20,
     minutes: Annotated[float, typer.Option(help="Time of each.")] = 5.0,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable.")
-    ] = None,
+    settings: Changes = None,
     skip_bad: SkipBad = False,
     exclude: Exclude = None,
 ) -> None:

@@ -3,8 +3,6 @@
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -14,7 +12,8 @@ import numpy.typing as npt
 
 from handbones.bundle import Bundle
 from handbones.encoding import Values
-from handbones.errors import UsageError, UserError, full_memory
+from handbones.errors import UsageError, UserError
+from handbones.memory import memory_errors_in_prediction
 
 Pictures = npt.NDArray[np.uint8]
 """(N, 1, height, width) gray, height and width multiples of 32."""
@@ -71,30 +70,11 @@ def _onnxruntime(bundle: Bundle, device: str) -> Backend:
 
     def run(pictures: Pictures, metadata: Values | None = None, /) -> BatchLogits:
         given = {"pictures": pictures} if metadata is None else {"pictures": pictures, "metadata": metadata}
-        with plain_memory_errors(device, len(pictures)):
+        with memory_errors_in_prediction(device, len(pictures)):
             logits: BatchLogits = session.run(["logits"], given)[0]
         return logits
 
     return run
-
-
-@contextmanager
-def plain_memory_errors(device: str, pictures: int = 0) -> Iterator[None]:
-    """Turn what onnxruntime and torch say of full memory into a `UserError`; let everything else pass.
-
-    `pictures` are those that are looked at together; 0: the network itself has no room.
-    """
-    try:
-        yield
-    except Exception as error:  # onnxruntime has exceptions of its own without a common base
-        if full_memory(error) is None:
-            raise
-        place = "the GPU's memory" if device == "cuda" else "memory"
-        less = "lower --batch or --size" if pictures > 1 else "lower --size"
-        remedies = [less, "look at smaller parts with --tile"] if pictures else ["free some of it"]
-        if device == "cuda":
-            remedies.append("use --device cpu")
-        raise UserError(f"{place} is full: {', or '.join(remedies)}") from None
 
 
 def _session(path: Path, provider: str, settings: dict[str, int]) -> Any:

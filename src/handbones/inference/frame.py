@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -12,7 +11,7 @@ Logits = npt.NDArray[np.float32]
 """(29, height, width) float32."""
 
 MULTIPLE = 32
-"""Networks halve their input five times."""
+"""Height and width of a network's input are multiples of this: it halves them five times."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +31,8 @@ class Frame:
         rows, columns = (max(1, round(side * scale / stride)) * stride for side in (height, width))
         return cls(rows, columns, stride)
 
-    def place(self, picture: Gray) -> Gray:
-        """The canvas: area averages of the picture (linear where it grows), black to the next multiple of 32."""
-        if picture.shape != (self.height, self.width):
-            shrinks = picture.shape[0] * picture.shape[1] > self.height * self.width
-            method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            picture = np.asarray(cv2.resize(picture, (self.width, self.height), interpolation=method), np.uint8)
-        return self.pad(picture)
-
     def pad(self, scaled: Gray) -> Gray:
-        """The canvas of a picture that has its size on it already."""
+        """The canvas of a picture that has its size on it already: black to the next multiple of 32."""
         return np.pad(scaled, ((0, -self.height % MULTIPLE), (0, -self.width % MULTIPLE)))
 
     def cut(self, logits: Logits) -> Logits:

@@ -88,11 +88,6 @@ class Hand:
         return sum(spot.confidence for spot in self.spots if spot.bone < len(_PLACES))
 
     @property
-    def degrees(self) -> float:
-        """Clockwise from upright, -180 to 180."""
-        return float(np.degrees(np.angle(self.turn)))
-
-    @property
     def axis(self) -> float:
         """Degrees, clockwise from upright, of the line from the forearm to the fingers; -180 to 180."""
         return float(np.degrees(np.angle(-1j * self._downwards)))

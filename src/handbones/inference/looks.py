@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from handbones.errors import UsageError
+from handbones.inference.frame import MULTIPLE
 from handbones.inference.view import Rectangle, Starts, View
 
 Mean = Literal["logit", "probability"]
@@ -37,8 +38,8 @@ class Looks:
             if not values or not all(0.1 <= value <= 10 for value in values):
                 given = ",".join(f"{value:g}" for value in values)
                 raise UsageError(f"--{name} {given}: needs numbers from 0.1 to 10")
-        if self.tile is not None and (self.tile < 32 or self.tile % 32):
-            raise UsageError(f"--tile {self.tile}: must be a multiple of 32 pixels")
+        if self.tile is not None and (self.tile < MULTIPLE or self.tile % MULTIPLE):
+            raise UsageError(f"--tile {self.tile}: must be a multiple of {MULTIPLE} pixels")
         if not 0 <= self.overlap <= 0.9:
             raise UsageError(f"--overlap {self.overlap}: must be from 0 to 0.9")
         if self.mean not in get_args(Mean):
@@ -49,7 +50,7 @@ class Looks:
     ) -> Iterator[View]:
         """The views of a rectangle of a picture (height, width) whose longest side is `size` where the scale is 1."""
         for scale in self.scales:
-            scaled = max(32, round(size * scale))
+            scaled = max(MULTIPLE, round(size * scale))
             parts = tiles(rectangle, scaled, self.tile, self.overlap, stride)
             for (part, beside), gamma, mirror in product(parts, self.gammas, (False, True)[: 1 + self.flip]):
                 side = scaled if len(parts) == 1 else round(scaled * _longest(part) / _longest(rectangle))

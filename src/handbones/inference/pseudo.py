@@ -34,9 +34,9 @@ _SPARE = 0.15
 class Limits:
     """What a picture must reach, in each of its bones, for its labels to be kept."""
 
-    agreement: float = 0.85
+    agreement: float
     """Dice between what the model says of the picture and of its mirror image."""
-    confidence: float = 0.8
+    confidence: float
     """Mean probability of the bone's pixels."""
 
 

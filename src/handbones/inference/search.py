@@ -76,11 +76,11 @@ def rectangle_of(outlines: Outlines, height: int, width: int, *, wrist: bool = F
         return Rectangle.whole(height, width)
     rectangle = Sighting(hands[0]).rectangle()
     if wrist:
-        rectangle = wrist_of(hands[0], rectangle.degrees)
+        rectangle = wrist_rectangle(hands[0], rectangle.degrees)
     return rectangle.within(height, width)
 
 
-def wrist_of(hand: Hand, degrees: float) -> Rectangle:
+def wrist_rectangle(hand: Hand, degrees: float) -> Rectangle:
     """A rectangle turned by `degrees` around the carpal bones."""
     return hand.rectangle(degrees, _WRIST_MARGIN, _WRIST)
 

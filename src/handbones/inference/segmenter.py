@@ -21,11 +21,11 @@ from handbones.errors import UsageError
 from handbones.inference.background import in_background
 from handbones.inference.cleaning import apart, check_steps, cleaned
 from handbones.inference.ensemble import Ensemble, Network, Scene
-from handbones.inference.frame import Gray, Logits
+from handbones.inference.frame import MULTIPLE, Gray, Logits
 from handbones.inference.hand import Hand, find_hands
 from handbones.inference.looks import Looks
 from handbones.inference.masks import Thresholds, thresholds_of
-from handbones.inference.search import LEAST, Sighting, search, wrist_of
+from handbones.inference.search import LEAST, Sighting, search, wrist_rectangle
 from handbones.inference.segmentation import NO_HAND, Segmentation
 from handbones.inference.view import FINER, Blend, Grid, Rectangle, View
 from handbones.metadata import UNKNOWN, Metadata
@@ -86,8 +86,8 @@ class Segmenter:
         hands are found.
         Raises `UserError` and `UsageError`.
         """
-        if size is not None and not 32 <= size <= _LARGEST:
-            raise UsageError(f"--size {size}: must be from 32 to {_LARGEST} pixels")
+        if size is not None and not MULTIPLE <= size <= _LARGEST:
+            raise UsageError(f"--size {size}: must be from {MULTIPLE} to {_LARGEST} pixels")
         if hand is not None and hand not in get_args(HandPolicy):
             raise UsageError(f"--hand {hand}: must be one of {', '.join(get_args(HandPolicy))}")
         if batch < 1:
@@ -225,7 +225,7 @@ class Segmenter:
     def _at_wrist(self, scene: Scene, blend: Blend, hand: Hand | None = None) -> Answer:
         """The logits of a scene; with those of a closer look at the wrist in them, if that is wanted."""
         if self._wrist and (hand := hand or self._hand(blend)):
-            rectangle = wrist_of(hand, scene.rectangle.degrees)
+            rectangle = wrist_rectangle(hand, scene.rectangle.degrees)
             close = replace(scene, rectangle=rectangle.within(*scene.picture.shape))
             self._wrist.look([close], [blend], fading=True)
         return blend.grid, blend.logits()

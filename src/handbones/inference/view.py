@@ -189,8 +189,6 @@ class View:
         mirror: bool = False,
         inverted: bool = False,
         gamma: float = 1.0,
-        fading: bool = False,
-        weight: float = 1.0,
         tiles: tuple[Starts, Starts] = ((0,), (0,)),
     ) -> "View":
         """The view of a rectangle of a picture (height, width), its longest side `size` pixels on the canvas."""
@@ -201,7 +199,7 @@ class View:
             matrix = np.diag([-1.0, 1.0, 1.0]) @ matrix
             matrix[0, 2] += frame.width - 1
             tiles = tiles[0], tuple(-start for start in tiles[1])
-        return cls(window, matrix, frame, inverted, gamma, fading, weight, tiles)
+        return cls(window, matrix, frame, inverted, gamma, tiles=tiles)
 
     @property
     def mirrors(self) -> bool:

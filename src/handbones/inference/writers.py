@@ -12,18 +12,7 @@ from handbones.anatomy import ANATOMY, BONES
 from handbones.files import write_bytes
 from handbones.inference.overlay import draw_overlay
 from handbones.inference.segmentation import Segmentation
-from handbones.inference.submission import SubmissionWriter
 from handbones.labels import Labels, save_labels
-
-__all__ = [
-    "SubmissionWriter",
-    "draw_overlay",
-    "write_bone_masks",
-    "write_indexed",
-    "write_label_json",
-    "write_overlay",
-    "write_picture",
-]
 
 
 def write_label_json(path: str | os.PathLike[str], segmentation: Segmentation, image_name: str) -> None:

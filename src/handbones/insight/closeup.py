@@ -35,13 +35,13 @@ class View:
         shape = [max(1, round(side * self.scale)) for side in (right - left, bottom - top)]
         self.picture = _tones(_cut(pixels, self.scale, self.origin, shape))
 
-    def outlines(self, labels: Labels, bones: Collection[str] = (), *, others: bool = True) -> None:
+    def outlines(self, labels: Labels, bones: Collection[str] = ()) -> None:
         """Outlines of `bones` in their colours, of all others thin and pale."""
         for label, polygons in labels.polygons.items():
             if label in bones:
                 self.curve(polygons, (0, 0, 0), 3)
                 self.curve(polygons, ANATOMY[INDEX[label]].colour, 2)
-            elif others:
+            else:
                 self.curve(polygons, _FAINT, 1, 0.4)
 
     def curve(self, polygons: Sequence[Points], colour: tuple[int, int, int], width: int, share: float = 1.0) -> None:

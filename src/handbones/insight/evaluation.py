@@ -16,13 +16,14 @@ from handbones.anatomy import ANATOMY, BONES, GROUPS
 from handbones.collection import Case, tilt_of
 from handbones.errors import UserError
 from handbones.files import write_text
-from handbones.folds import BENT_DEGREES
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter
 from handbones.labels import load_labels
 from handbones.metric import dice_from_counts, packed_counts
+from handbones.sides import is_bent
 
 _FIRST_SEED = 2**49
+_PHANTOM_SIZE = 512
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,8 @@ class Evaluation:
 
     @property
     def by_picture(self) -> dict[str, float]:
-        """Mean of each picture over the bones, by person and file name: `ID001/image1_R.png`."""
-        return {
-            f"{case.person}/{case.name}": float(row.mean()) for case, row in zip(self.cases, self.dice, strict=True)
-        }
+        """Mean of each picture over the bones, by its full name: `ID001/image1_R.png`."""
+        return {case.full_name: float(row.mean()) for case, row in zip(self.cases, self.dice, strict=True)}
 
     @cached_property
     def tilt(self) -> npt.NDArray[np.float64]:
@@ -69,7 +68,8 @@ class Evaluation:
     @property
     def wrists(self) -> dict[str, npt.NDArray[np.bool_]]:
         """(pictures,) which of them are bent, and which straight; a kind that is not there is left out."""
-        kinds = {"bent": np.abs(self.tilt) > BENT_DEGREES, "straight": np.abs(self.tilt) <= BENT_DEGREES}
+        bent = is_bent(self.tilt)
+        kinds = {"bent": bent, "straight": ~bent & ~np.isnan(self.tilt)}
         return {kind: own for kind, own in kinds.items() if own.any()}
 
     def summary(self) -> dict[str, Any]:
@@ -120,16 +120,15 @@ def evaluate(
     return Evaluation(cases, np.array(rows))
 
 
-def dice_of_phantoms(
-    segmenter: Segmenter, count: int, profile: str = "realistic", size: int = 512
-) -> npt.NDArray[np.float64]:
-    """Dice (count, 29) of phantoms of seeds that no training run reaches, (size, size) each."""
+def dice_of_phantoms(segmenter: Segmenter, count: int, profile: str) -> npt.NDArray[np.float64]:
+    """Dice (count, 29) of phantoms of seeds that no training run reaches, (512, 512) each."""
     from handbones.phantom.drawing import make  # noqa: PLC0415 slow to load
 
     rows = []
     for seed in range(_FIRST_SEED, _FIRST_SEED + count):
-        radiograph, labels = make(seed, profile, size)
-        rows.append(dice_from_counts(*packed_counts(segmenter.segment(radiograph).packed(), labels.packed(size, size))))
+        radiograph, labels = make(seed, profile, _PHANTOM_SIZE)
+        truth = labels.packed(_PHANTOM_SIZE, _PHANTOM_SIZE)
+        rows.append(dice_from_counts(*packed_counts(segmenter.segment(radiograph).packed(), truth)))
     return np.array(rows)
 
 

@@ -86,16 +86,11 @@ class Section:
 
     def figure(self, figure: "Figure", caption: str = "") -> None:
         """A matplotlib figure, as SVG in the page itself."""
-        self.blocks.append(_captioned(svg_of(figure), caption, caption))
-
-    def picture(self, pixels: npt.NDArray[np.uint8], caption: str = "", *, width: int | None = None) -> None:
-        """A gray or RGB picture, `width` CSS pixels wide (its own width unless given)."""
-        style = f"width:{width or pixels.shape[1]}px"
-        self.blocks.append(_captioned(image_of(pixels, caption, style), caption, caption))
+        self.blocks.append(_captioned(svg_of(figure), caption))
 
     def gallery(self, pictures: Iterable[tuple[npt.NDArray[np.uint8], str]], *, width: int = 240) -> None:
         """Pictures with captions side by side, each about `width` CSS pixels wide."""
-        cells = "".join(_captioned(image_of(pixels, caption), caption, caption) for pixels, caption in pictures)
+        cells = "".join(_captioned(image_of(pixels, caption), caption) for pixels, caption in pictures)
         style = f"grid-template-columns:repeat(auto-fill,minmax(min({width}px,100%),1fr))"
         self.blocks.append(Markup(f'<div class="gallery" style="{style}">{cells}</div>'))
 
@@ -143,14 +138,13 @@ def bone_chip(label: str) -> Markup:
     return Markup(f'<span class="bone" title="{bone.name}"><i style="background:{colour}"></i>{label}</span>')
 
 
-def image_of(pixels: npt.NDArray[np.uint8], text: str = "", style: str = "") -> Markup:
+def image_of(pixels: npt.NDArray[np.uint8], text: str = "") -> Markup:
     """An `<img>` with a gray (h, w) or RGB (h, w, 3) picture in it, as JPEG."""
     coded = cv2.imencode(".jpg", pixels[..., ::-1] if pixels.ndim == 3 else pixels, [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
     data = base64.b64encode(coded.tobytes()).decode("ascii")
     height, width = pixels.shape[:2]
-    styled = f' style="{style}"' if style else ""
     alt = html.escape(text, quote=True)
-    return Markup(f'<img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" alt="{alt}"{styled}>')
+    return Markup(f'<img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" alt="{alt}">')
 
 
 def svg_of(figure: "Figure") -> Markup:
@@ -172,7 +166,7 @@ def svg_of(figure: "Figure") -> Markup:
     return Markup(re.sub(r"<metadata>.*?</metadata>", "", code, flags=re.DOTALL))
 
 
-def _captioned(content: str, caption: str, title: str) -> Markup:
+def _captioned(content: str, caption: str) -> Markup:
     told = f"<figcaption>{_text(caption)}</figcaption>" if caption else ""
     return Markup(f"<figure>{content}{told}</figure>")
 

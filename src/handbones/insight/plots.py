@@ -89,6 +89,31 @@ def bone_axis(axes: "Axes", *, vertical: bool = True) -> None:
             axes.axvline(border, color=GRAY, linewidth=0.8)
 
 
+def bone_boxes(axes: "Axes", values: Floats, line: tuple[float, float], *, dots: bool) -> list[Floats]:
+    """A box in the bone's colour for each column of values (n, 29), at 0 to 28; returns the columns without NaN.
+
+    The box holds the middle half, its line what lies between two percentiles; `dots` are the figures beyond.
+    """
+    columns = [column[~np.isnan(column)] for column in values.T]
+    boxes = axes.boxplot(
+        columns,
+        positions=range(len(columns)),
+        orientation="horizontal",
+        widths=0.62,
+        whis=line,
+        showfliers=dots,
+        patch_artist=True,
+        manage_ticks=False,
+        medianprops={"color": INK, "linewidth": 1.4},
+        whiskerprops={"color": GRAY},
+        capprops={"color": GRAY},
+        flierprops={"marker": ".", "markersize": 2.5, "markerfacecolor": INK, "markeredgecolor": "none", "alpha": 0.5},
+    )
+    for box, colour in zip(boxes["boxes"], COLOURS, strict=True):
+        box.set(facecolor=colour, edgecolor=INK, linewidth=0.6)
+    return columns
+
+
 def dots_with_means(
     axes: "Axes", values: Floats, heights: Floats, colour: str = BLUE, line: str = INK, label: str = ""
 ) -> None:

@@ -198,16 +198,12 @@ def _ends_on_axis(along: list[Points], low: float, high: float) -> tuple[float, 
     return (float(hits.min()), float(hits.max())) if hits.size else (low, high)
 
 
-def largest_loop(polygon: Points) -> float:
-    """Length of the largest loop that an outline ties off where it crosses itself, as a share of its length.
-
-    Of the two loops at a crossing the smaller one counts, so the figure lies between 0 (no crossing) and 0.5.
-    """
-    return _loop(polygon)[0]
-
-
 def _loop(polygon: Points) -> tuple[float, bool]:
-    """What `largest_loop` gives, and whether the outline meets itself: crosses, touches or goes over an edge again."""
+    """The largest loop that an outline ties off where it crosses itself, as a share of its length, and if it meets it.
+
+    Of the two loops at a crossing the smaller one counts, so the share lies between 0 (no crossing) and 0.5. An outline
+    meets itself where it crosses, touches or goes over an edge again.
+    """
     polygon = polygon[np.any(polygon != np.roll(polygon, 1, axis=0), axis=1)]
     count = len(polygon)
     if count < 4:

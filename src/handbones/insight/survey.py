@@ -21,13 +21,14 @@ import numpy.typing as npt
 
 from handbones.anatomy import BONES
 from handbones.collection import Case
-from handbones.errors import KILLED, UserError
+from handbones.errors import UserError
 from handbones.insight import cache as kept
 from handbones.insight.edges import Edges, edges_of
 from handbones.insight.exposure import Exposure, exposure_of
 from handbones.insight.sesamoid import sesamoid_evidence
 from handbones.insight.shapes import Shapes, shapes_of
 from handbones.labels import Labels
+from handbones.memory import KILLED
 from handbones.metric import areas
 from handbones.raster import Packed, fill, grow, rasterise
 from handbones.sides import Side, detect_side, side_from_labels, wrist_tilt
@@ -159,9 +160,9 @@ def look(case: Case) -> Facts:
     )
 
 
-def small_masks(labels: Labels, height: int, width: int, longest: int = MASK_SIZE) -> Packed:
-    """Packed masks of a picture's labels, its longest side brought to `longest` pixels."""
-    scale = longest / max(height, width)
+def small_masks(labels: Labels, height: int, width: int) -> Packed:
+    """Packed masks of a picture's labels, its longest side brought to `MASK_SIZE` pixels."""
+    scale = MASK_SIZE / max(height, width)
     small = labels.map(lambda points: (grow(points) + 0.5) * scale - 0.5)
     return rasterise(small.by_bone(), max(1, round(height * scale)), max(1, round(width * scale)))
 

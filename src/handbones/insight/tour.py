@@ -123,7 +123,7 @@ def bar_figure(bones: dict[str, float]) -> "Figure":
 
 def _pictures(section: Section, out: Path, cases: list[Case], dice: dict[str, float]) -> None:
     def own(case: Case) -> float:
-        return dice[f"{case.person}/{case.name}"]
+        return dice[case.full_name]
 
     ranked = sorted(cases, key=own, reverse=True)
     chosen = dict(zip(("best", "middle", "worst"), (ranked[0], ranked[len(ranked) // 2], ranked[-1]), strict=True))

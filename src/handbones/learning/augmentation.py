@@ -5,14 +5,10 @@ import numpy.typing as npt
 
 from handbones.affine import Matrix, resizing, shift
 from handbones.anatomy import ANATOMY
-from handbones.labels import Packed
-from handbones.learning.gray import change_gray, collimate
 from handbones.learning.warp import Bend, Gray, Warp
 from handbones.learning.wrist import Hinge, Turn
-from handbones.raster import Outlines
+from handbones.raster import Outlines, Packed
 from handbones.recipe import AugmentSettings, PatchSettings
-
-__all__ = ["Gray", "Warp", "change_gray", "collimate", "cut_patch", "draw_patch", "draw_warp", "resizing"]
 
 _CELLS = 5
 """Cells of a bend along a side: coarse enough to bend bones instead of crumpling them."""

@@ -20,16 +20,18 @@ from handbones.errors import UserError
 from handbones.folds import bent
 from handbones.inference.search import rectangle_of
 from handbones.inference.view import Rectangle
-from handbones.labels import Packed, Size, grow, load_labels, rasterise, unpack
-from handbones.learning.augmentation import Gray, change_gray, collimate, cut_patch, draw_patch, draw_warp
+from handbones.labels import Size, load_labels
+from handbones.learning.augmentation import cut_patch, draw_patch, draw_warp
 from handbones.learning.batches import Batch, Growing, Serials, gather
 from handbones.learning.cache import PictureCache
+from handbones.learning.gray import change_gray, collimate
+from handbones.learning.warp import Gray
 from handbones.learning.workers import worker_options
 from handbones.learning.world import World
 from handbones.learning.wrist import Hinge
 from handbones.metadata import UNKNOWN, Metadata
 from handbones.phantom.settings import PRESETS, PhantomSettings
-from handbones.raster import Outlines
+from handbones.raster import Outlines, Packed, grow, rasterise, unpack
 from handbones.raster import outlines as outlines_of
 from handbones.recipe import Recipe
 

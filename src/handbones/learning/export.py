@@ -14,6 +14,7 @@ from safetensors.torch import save
 from handbones.bundle import ONNX, WEIGHTS, Bundle, Card, card_text
 from handbones.errors import UserError
 from handbones.files import atomic_path, write_bytes
+from handbones.inference.frame import MULTIPLE
 from handbones.learning.networks import Network, build_network
 from handbones.learning.plain import plain
 from handbones.learning.precision import Precision, round_weights, store_weights, stored_weights
@@ -142,7 +143,7 @@ def _convert(network: Network) -> Any:
     rows, columns = Dim("rows", min=4, max=256), Dim("columns", min=4, max=256)
     batch = Dim("batch", min=1)
     examples = [torch.zeros((2, 1, 256, 192), dtype=torch.uint8)]
-    shapes = [{0: batch, 2: 32 * rows, 3: 32 * columns}]
+    shapes = [{0: batch, 2: MULTIPLE * rows, 3: MULTIPLE * columns}]
     if network.modulation is not None:
         examples.append(torch.zeros((2, network.modulation.inputs)))
         shapes.append({0: batch})

@@ -23,7 +23,6 @@ from handbones.learning.cache import PictureCache
 from handbones.learning.course import Course
 from handbones.learning.dataset import TrainingSet, training_loader
 from handbones.learning.export import start_from
-from handbones.learning.memory import plain_memory_errors
 from handbones.learning.metadata import refuse_unknown
 from handbones.learning.module import BoneModule
 from handbones.learning.networks import Network, build_network, count_parameters
@@ -34,6 +33,7 @@ from handbones.learning.validation import ByTilt, ValidationSet, validation_load
 from handbones.learning.watch import State, Watch
 from handbones.learning.workers import worker_count
 from handbones.learning.world import World
+from handbones.memory import memory_errors_in_training
 from handbones.recipe import Recipe, inherit, load_recipe
 
 
@@ -148,7 +148,7 @@ def _learn(
     serials = Serials(training.batch, first, last, world.rank, world.size, growth)
     loader = training_loader(samples, serials, workers, on_gpu=device == "cuda", world=world)
     course.waited = lambda: loader.waited
-    memory = plain_memory_errors(recipe, lambda: course.validating, workers)
+    memory = memory_errors_in_training(recipe, lambda: course.validating, workers)
     with stopping, _plain_errors(), memory:
         trainer.fit(module, loader, ckpt_path=run.checkpoint if resume else None, weights_only=True)
     if resume and course.step == earlier and not course.interrupted:

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handbones.labels import Packed
 from handbones.learning.warp import Gray
+from handbones.raster import Packed
 from handbones.recipe import AugmentSettings
 
 _LOUDEST = 127

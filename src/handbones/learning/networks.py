@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from handbones.anatomy import BONES
 from handbones.errors import UsageError
+from handbones.inference.frame import MULTIPLE
 from handbones.learning.decoders import HighResolution
 from handbones.learning.licences import refusal
 from handbones.learning.metadata import Estimator, Modulation
@@ -22,9 +23,6 @@ from handbones.learning.weights import encoder_weights, load_encoder, load_torch
 from handbones.recipe import InputSettings, MetadataSettings, NetworkSettings, Recipe
 
 logger = logging.getLogger(__name__)
-
-MULTIPLE = 32
-"""Height and width of a network's input are multiples of this."""
 
 # Input pixels per logit of SMP's decoders as they come, without the enlargement in their heads.
 _NATIVE_STRIDE = {

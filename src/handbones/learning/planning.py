@@ -7,10 +7,11 @@ from functools import partial
 
 import torch
 
-from handbones.errors import UserError, full_memory
+from handbones.errors import UserError
 from handbones.learning import cpu
 from handbones.learning.fit import precision_here
 from handbones.learning.networks import best_device, build_network
+from handbones.memory import full_memory
 from handbones.recipe import Recipe, load_recipe
 
 SIZES = (256, 320, 384, 512, 640, 768, 1024)

@@ -7,8 +7,9 @@ import torch
 
 from handbones.encoding import Values
 from handbones.errors import UserError
-from handbones.inference.backends import Backend, BatchLogits, Pictures, own_gpu, plain_memory_errors
+from handbones.inference.backends import Backend, BatchLogits, Pictures, own_gpu
 from handbones.learning.networks import Network
+from handbones.memory import memory_errors_in_prediction
 
 
 def serve(network: Network, device: str) -> Backend:
@@ -19,13 +20,13 @@ def serve(network: Network, device: str) -> Backend:
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no GPU on this machine: leave --device out")
     place = torch.device(device, own_gpu()) if device == "cuda" else torch.device(device)
-    with plain_memory_errors(device):
+    with memory_errors_in_prediction(device):
         half = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         network = network.to(place).to(memory_format=torch.channels_last).eval()
 
     def run(pictures: Pictures, metadata: Values | None = None, /) -> BatchLogits:
         with (
-            plain_memory_errors(device, len(pictures)),
+            memory_errors_in_prediction(device, len(pictures)),
             torch.inference_mode(),
             torch.autocast(device, torch.bfloat16, enabled=half),
         ):

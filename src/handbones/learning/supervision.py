@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from handbones.anatomy import BONES
 from handbones.errors import UsageError
-from handbones.learning.networks import MULTIPLE, Network, start_head
+from handbones.inference.frame import MULTIPLE
+from handbones.learning.networks import Network, start_head
 from handbones.recipe import NetworkSettings
 
 

@@ -24,14 +24,14 @@ from handbones.inference.frame import Gray, Logits
 from handbones.inference.masks import crop_masks
 from handbones.inference.search import rectangle_of
 from handbones.inference.view import Rectangle, View
-from handbones.labels import Packed, load_labels, unpack
+from handbones.labels import load_labels
 from handbones.learning.cache import PictureCache
 from handbones.learning.dataset import draw_phantom
 from handbones.learning.workers import worker_options
 from handbones.learning.world import World
 from handbones.metadata import Metadata
 from handbones.metric import areas, dice_from_counts
-from handbones.raster import Outlines, outlines
+from handbones.raster import Outlines, Packed, outlines, unpack
 from handbones.recipe import Recipe
 
 Scores = npt.NDArray[np.float64]

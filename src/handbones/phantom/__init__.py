@@ -9,7 +9,6 @@ from typing import Any
 
 _PUBLIC = {
     "make": "handbones.phantom.drawing",
-    "draw_sample": "handbones.phantom.drawing",
     "synth": "handbones.phantom.synthesis",
 }
 

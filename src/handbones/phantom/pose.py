@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handbones.anatomy import ANATOMY, BONES, INDEX
+from handbones.anatomy import ANATOMY, INDEX
 from handbones.phantom.contact import settle
 from handbones.phantom.person import Person
 from handbones.phantom.settings import PoseSettings
@@ -211,8 +211,3 @@ def _hang_fingers(person: Person, pose: Pose, axes: Floats, at: Floats) -> None:
         length_p, length_c = person.scale[p, 1], person.scale[c, 1]
         out = joint.reach * (length_p - length_c) + 1.2 * (1.0 - length_c) + pose.gap[c] + _WIDER.get(joint.child, 0.0)
         at[c] = centre + axes[c][:, 1] * out
-
-
-def wrist_labels() -> tuple[str, ...]:
-    """The bones of the proximal carpal row."""
-    return tuple(label for label in BONES if label in _PROXIMAL_ROW)

@@ -10,8 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from handbones.errors import KILLED, UsageError, UserError
+from handbones.errors import UsageError, UserError
 from handbones.files import whole_folder
+from handbones.memory import KILLED
 from handbones.metadata import Metadata, write_metadata
 from handbones.phantom.defects import plant, spotless
 from handbones.phantom.drawing import check_numbers, draw

@@ -34,25 +34,25 @@ COARSE = 4
 """Pixels a side of a cell of the coarse grid."""
 
 
-def tissue_field(rng: Rng, body: Body, camera: Camera, coarse: int = COARSE) -> NDArray[np.float32]:
+def tissue_field(rng: Rng, body: Body, camera: Camera) -> NDArray[np.float32]:
     """The squared half thickness of the soft-tissue body, mm^2, on a coarse grid with a cell of margin all around."""
     cones = _cones(rng, body)
-    h, w = -(-camera.height // coarse) + 2, -(-camera.width // coarse) + 2
-    # Coarse cell (i, j) has its centre at pixel (coarse * (j - 0.5) - 0.5): one cell of margin all around.
+    h, w = -(-camera.height // COARSE) + 2, -(-camera.width // COARSE) + 2
+    # Coarse cell (i, j) has its centre at pixel (COARSE * (j - 0.5) - 0.5): one cell of margin all around.
     to_px = camera.matrix
     inverse = np.linalg.inv(to_px[:, :2])
     field = np.full((h, w), -400.0, np.float32)
-    origin = inverse @ (np.array([-0.5 * coarse - 0.5, -0.5 * coarse - 0.5]) - to_px[:, 2])
-    _field(cones.ends, cones.flat, origin, inverse * coarse, 30.0, field)
+    origin = inverse @ (np.array([-0.5 * COARSE - 0.5, -0.5 * COARSE - 0.5]) - to_px[:, 2])
+    _field(cones.ends, cones.flat, origin, inverse * COARSE, 30.0, field)
     return field
 
 
-def tissue_thickness(field: NDArray[np.float32], height: int, width: int, coarse: int = COARSE) -> NDArray[np.float32]:
+def tissue_thickness(field: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """Thickness of the soft-tissue body along each ray, mm, (h, w) float32.
 
     The root is taken after the smooth field has been brought to the picture, which keeps the skin line sharp.
     """
-    matrix = np.array([[1.0 / coarse, 0.0, 0.5 + 0.5 / coarse], [0.0, 1.0 / coarse, 0.5 + 0.5 / coarse]])
+    matrix = np.array([[1.0 / COARSE, 0.0, 0.5 + 0.5 / COARSE], [0.0, 1.0 / COARSE, 0.5 + 0.5 / COARSE]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     fine = cv2.warpAffine(field, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(2.0 * np.sqrt(np.maximum(fine, 0.0)), np.float32)

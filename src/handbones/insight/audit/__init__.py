@@ -8,13 +8,13 @@ import numpy as np
 
 from handbones.errors import UserError
 from handbones.insight.audit.drawing import drawing_findings, lost_labels
-from handbones.insight.audit.findings import KINDS, Finding, Kind, name_of, ranked, write_exclude, write_findings
+from handbones.insight.audit.findings import KINDS, Finding, Kind, ranked, write_exclude, write_findings
 from handbones.insight.audit.geometry import Geometry, counted_findings
 from handbones.insight.audit.people import person_findings
 from handbones.insight.audit.twins import picture_findings
 from handbones.insight.survey import Survey
 
-__all__ = ["KINDS", "Finding", "Kind", "audit", "name_of", "ranked", "write_exclude", "write_findings"]
+__all__ = ["KINDS", "Finding", "Kind", "audit", "ranked", "write_exclude", "write_findings"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def _sound_one_kept(found: Finding, lost: set[int]) -> Finding:
     other = found.other
     if found.kind != "duplicate" or other is None or id(other) not in lost or id(found.case) in lost:
         return found
-    reason = found.reason.replace(name_of(other), name_of(found.case))
+    reason = found.reason.replace(other.full_name, found.case.full_name)
     return replace(found, case=other, other=found.case, reason=f"{reason} Its labels are of another picture.")
 
 

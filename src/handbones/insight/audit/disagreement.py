@@ -13,7 +13,8 @@ from handbones.bundle import trained_on
 from handbones.collection import Case
 from handbones.errors import UserError
 from handbones.inference.segmenter import Segmenter
-from handbones.insight.audit.findings import Finding, name_of
+from handbones.insight.audit.findings import Finding
+from handbones.insight.medians import SD_OF_MEDIAN
 from handbones.labels import load_labels
 from handbones.metric import dice_from_counts, packed_counts
 
@@ -34,12 +35,12 @@ class Judge:
 
     segmenter: Segmenter
     trained_on: frozenset[str]
-    """`person/file` of each; empty where that is not known."""
+    """The `key` of each; empty where that is not known."""
 
 
-def open_judge(path: Path, device: str = "auto", backend: str = "auto", size: int | None = None) -> Judge:
+def open_judge(path: Path, device: str = "auto", backend: str = "auto") -> Judge:
     """A bundle, and what the run around it says of its training. Raises `UserError`."""
-    return Judge(Segmenter(path, device, backend, size=size), trained_on(path))
+    return Judge(Segmenter(path, device, backend), trained_on(path))
 
 
 def agreement(cases: Sequence[Case], judges: Sequence[Judge], *, seen: Callable[[int], None] | None = None) -> Floats:
@@ -47,7 +48,7 @@ def agreement(cases: Sequence[Case], judges: Sequence[Judge], *, seen: Callable[
     dice = np.full((len(cases), len(BONES)), np.nan)
     left = list(range(len(cases)))
     for judge in judges:
-        own = [index for index in left if name_of(cases[index]) not in judge.trained_on]
+        own = [index for index in left if cases[index].key not in judge.trained_on]
         left = [index for index in left if index not in set(own)]
         found_in = judge.segmenter.segment_many(cases[index] for index in own)
         for index, found in zip(own, found_in, strict=True):
@@ -71,7 +72,7 @@ def disagreements(cases: Sequence[Case], dice: Floats) -> Iterator[Finding]:
         return
     usual = np.median(dice[judged], axis=0)
     apart = np.log(np.maximum(1 - dice[judged], _LEAST_APART)) - np.log(np.maximum(1 - usual, _LEAST_APART))
-    score = apart / np.maximum(1.4826 * np.median(np.abs(apart), axis=0), _LEAST_SPREAD) / FAR
+    score = apart / np.maximum(SD_OF_MEDIAN * np.median(np.abs(apart), axis=0), _LEAST_SPREAD) / FAR
     for hand, of_bones, shared in zip(judged.tolist(), score, dice[judged], strict=True):
         case, whole = cases[hand], float(np.median(of_bones))
         if 2 * whole > 1:  # half of the bones are off: a model that is lost says nothing of single ones

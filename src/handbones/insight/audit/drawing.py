@@ -9,7 +9,7 @@ from handbones.anatomy import ANATOMY, BONES
 from handbones.collection import Case
 from handbones.insight.audit.findings import Finding
 from handbones.insight.audit.geometry import weakness
-from handbones.insight.medians import nanmedian
+from handbones.insight.medians import nanmedian, robust_sd
 from handbones.insight.survey import Facts, Survey
 from handbones.labels import load_labels
 from handbones.sides import Side
@@ -93,7 +93,7 @@ def _beside_the_edge(survey: Survey, weak: Floats, lost: npt.NDArray[np.bool_]) 
     usual = nanmedian(follow, axis=0)
     whole = nanmedian(follow / np.maximum(usual, 0.1), axis=1)
     usual_whole = float(nanmedian(whole, axis=0))
-    spread = np.fmax(1.4826 * nanmedian(np.abs(whole - usual_whole), axis=0), 0.01)
+    spread = np.fmax(robust_sd(whole), 0.01)
     for hand, case in enumerate(survey.cases):
         score = (usual_whole - whole[hand]) / spread / ALL_BESIDE
         if lost[hand] and not _moved(shift[hand]):
@@ -158,8 +158,7 @@ def _sesamoids(survey: Survey) -> Iterator[Finding]:
 
 def _bright_things(survey: Survey, lost: npt.NDArray[np.bool_]) -> Iterator[Finding]:
     band, tips = np.nan_to_num(survey.edge("band")), _median_of_tips(survey)
-    usual = float(np.nanmedian(tips)) if not np.isnan(tips).all() else 0.0
-    spread = 1.4826 * float(np.nanmedian(np.abs(tips - usual))) if not np.isnan(tips).all() else 0.0
+    usual, spread = (float(np.nan_to_num(figure)) for figure in (nanmedian(tips, axis=0), robust_sd(tips)))
     limit = usual + max(NAILS, _NAILS_SPREADS * spread)
     for hand in np.flatnonzero(~lost):
         if band[hand].max() > RING:
@@ -182,5 +181,4 @@ def _median_of_tips(survey: Survey) -> Floats:
 def _standard(values: Floats, least: float) -> Floats:
     """Values (n, k) over the median of their column, in robust standard deviations; 0 for NaN."""
     middle = nanmedian(values, axis=0)
-    spread = 1.4826 * nanmedian(np.abs(values - middle), axis=0)
-    return np.nan_to_num((values - middle) / np.maximum(spread, least))
+    return np.nan_to_num((values - middle) / np.maximum(robust_sd(values), least))

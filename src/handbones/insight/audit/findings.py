@@ -73,11 +73,6 @@ def ranked(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (not f.gross, -f.score, f.case.image.as_posix(), f.kind))
 
 
-def name_of(case: Case) -> str:
-    """Person and file name, as the exclude file has it."""
-    return f"{case.person}/{case.name}"
-
-
 def write_findings(path: Path, findings: Sequence[Finding]) -> None:
     """Write findings as a CSV: rank, split, person, image, kind, gross, score, bones, other, reason."""
     text = io.StringIO()
@@ -94,7 +89,7 @@ def write_findings(path: Path, findings: Sequence[Finding]) -> None:
                 int(found.gross),
                 f"{found.score:.2f}",
                 " ".join(found.bones),
-                name_of(found.other) if found.other else "",
+                found.other.full_name if found.other else "",
                 found.reason,
             )
         )
@@ -106,7 +101,7 @@ def write_exclude(path: Path, findings: Iterable[Finding]) -> int:
     reasons: dict[str, str] = {}
     for found in findings:
         if found.gross and found.case.split == "train":
-            reasons.setdefault(name_of(found.case), f"{KINDS[found.kind].title.lower()}: {found.reason}")
+            reasons.setdefault(found.case.full_name, f"{KINDS[found.kind].title.lower()}: {found.reason}")
     lines = [f"{name}  # {reason}" for name, reason in sorted(reasons.items())]
     head = (
         "# Cases to leave out of training: handbones train DATA --exclude THIS_FILE. Delete the lines of good ones.\n"

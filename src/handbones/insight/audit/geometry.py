@@ -11,7 +11,7 @@ from handbones.collection import Case
 from handbones.insight.audit.exchange import LIKELIER, exchanges
 from handbones.insight.audit.findings import Finding
 from handbones.insight.audit.model import Fit, HandModel, Hands
-from handbones.insight.medians import nanmedian
+from handbones.insight.medians import nanmedian, robust_sd
 from handbones.insight.shapes import Shapes, shapes_of
 from handbones.insight.survey import Facts, Survey
 from handbones.labels import Labels, load_labels
@@ -265,8 +265,7 @@ def _not_drawn(case: Case, bone: int, usual: float, expected: tuple[float, float
 def weakness(follow: Floats) -> Floats:
     """How much weaker the edge under each outline (n, 29) is than usual for the bone, in standard deviations."""
     middle = nanmedian(follow, axis=0)
-    spread = 1.4826 * nanmedian(np.abs(follow - middle), axis=0)
-    return np.nan_to_num((middle - follow) / np.maximum(spread, 0.03))
+    return np.nan_to_num((middle - follow) / np.maximum(robust_sd(follow), 0.03))
 
 
 def _buried(common: Floats) -> npt.NDArray[np.bool_]:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from handbones.anatomy import BONES, INDEX
 from handbones.errors import UserError
-from handbones.insight.audit.frame import Frames, align, usual_places
-from handbones.insight.medians import nanmedian
+from handbones.insight.alignment import Frames, align, usual_places
+from handbones.insight.medians import nanmedian, robust_sd
 
 Floats = npt.NDArray[np.float64]
 
@@ -140,7 +140,7 @@ class HandModel:
     def _learn(self, vectors: Floats) -> None:
         mean = nanmedian(vectors, axis=0)
         self.mean = np.where(np.isnan(mean), np.r_[self.reference.ravel(), np.zeros(_COUNT)], mean)
-        scale = np.fmax(_spread(vectors - self.mean), _LEAST_SD)
+        scale = np.fmax(robust_sd(vectors - self.mean), _LEAST_SD)
         standard = np.clip(np.nan_to_num((vectors - self.mean) / scale), -_WINSOR, _WINSOR)
         directions = max(1, min(_DIRECTIONS, len(vectors) // _HANDS_A_DIRECTION))
         weights = np.ones(len(vectors))
@@ -154,8 +154,8 @@ class HandModel:
         self.mean = self.mean + mean * scale
         strength = strength[:directions] / np.sqrt(weights.sum())
         self.basis = (basis * strength[:, None]).T * scale[:, None]
-        self.sd = np.fmax(_spread(left) * scale, _LEAST_SD)
-        self.sd = np.fmax(_spread(vectors - self._fitted(vectors)[0]), _LEAST_SD)
+        self.sd = np.fmax(robust_sd(left) * scale, _LEAST_SD)
+        self.sd = np.fmax(robust_sd(vectors - self._fitted(vectors)[0]), _LEAST_SD)
 
     def _fitted(self, vectors: Floats) -> tuple[Floats, Floats]:
         """What the directions make of each hand (n, 87), and its cost; a bone that does not fit in has little say."""
@@ -181,11 +181,6 @@ def _vectors(hands: Hands, frames: Frames) -> Floats:
     """(n, 87) places in the frame, x and y of each bone in turn, then log sizes in it."""
     places = frames.into(hands.places).reshape(len(hands.places), -1)
     return np.concatenate([places, hands.sizes - np.log(frames.unit)[:, None]], axis=1)
-
-
-def _spread(values: Floats) -> Floats:
-    """Robust standard deviation of each column; NaN for one that is empty."""
-    return 1.4826 * nanmedian(np.abs(values - nanmedian(values, axis=0)), axis=0)
 
 
 def _middle(points: Floats) -> Floats:

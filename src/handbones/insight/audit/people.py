@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from handbones.anatomy import INDEX
 from handbones.insight.audit.findings import Finding
+from handbones.insight.medians import SD_OF_MEDIAN
 from handbones.insight.survey import Survey
 
 Floats = npt.NDArray[np.float64]
@@ -102,7 +103,7 @@ def fit_likeness(figures: Floats, people: npt.NDArray[np.str_]) -> Likeness | No
         return None
     middle = np.median(figures, axis=0)
     apart = (figures[pairs[:, 0]] - figures[pairs[:, 1]]) / np.sqrt(2)
-    scale = np.maximum(1.4826 * np.median(np.abs(apart), axis=0), 1e-4)
+    scale = np.maximum(SD_OF_MEDIAN * np.median(np.abs(apart), axis=0), 1e-4)
     within_hands = np.clip(apart / scale, -_CUT_WITHIN, _CUT_WITHIN)
     within = within_hands.T @ within_hands / len(pairs)
     within = (1 - _SHRINK) * within + _SHRINK * np.diag(np.diag(within))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from handbones.anatomy import BONES
 from handbones.collection import Case
-from handbones.insight.audit.findings import KINDS, Finding, name_of
+from handbones.insight.audit.findings import KINDS, Finding
 from handbones.insight.closeup import Picture, View, box_around
 from handbones.insight.page import Page
 from handbones.labels import Labels
@@ -34,7 +34,7 @@ def write_report(
 
     `seen` is told of each picture made.
     """
-    excluded = {name_of(found.case) for found in findings if found.gross and found.case.split == "train"}
+    excluded = {found.case.full_name for found in findings if found.gross and found.case.split == "train"}
     page = Page(
         f"Audit of {root.resolve().name}",
         "What is suspicious about these pictures and labels, the worst first. What is usual was learned from the "
@@ -78,9 +78,9 @@ def write_report(
 
 
 def _lines(found: Finding) -> list[str]:
-    names = f"{name_of(found.case)} ({found.case.split})"
+    names = f"{found.case.full_name} ({found.case.split})"
     if found.other:
-        names += f" and {name_of(found.other)} ({found.other.split})"
+        names += f" and {found.other.full_name} ({found.other.split})"
     return [found.reason, names, f"Score {found.score:.1f}. {KINDS[found.kind].advice}"]
 
 

@@ -1,4 +1,4 @@
-"""The same picture twice, and the same person twice."""
+"""The same picture twice, under two names."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handbones.insight.audit.findings import Finding, name_of
+from handbones.insight.audit.findings import Finding
 from handbones.insight.exposure import shrink
 from handbones.insight.survey import Survey
 
@@ -31,9 +31,8 @@ def picture_findings(survey: Survey) -> Iterator[Finding]:
         told, other = (one, two) if (one.split == "train", two.split == "test") == (True, True) else (two, one)
         leak = one.split != two.split
         how = "the mirror image of" if mirrored else "the same picture as"
-        reason = (
-            f"It is {how} {name_of(other)}{' of the test' if leak else ''} (fine structure alike by {correlation:.2f})."
-        )
+        named = other.full_name + (" of the test" if leak else "")
+        reason = f"It is {how} {named} (fine structure alike by {correlation:.2f})."
         yield Finding(told, "leak" if leak else "duplicate", (), correlation / ALIKE, reason, other)
 
 

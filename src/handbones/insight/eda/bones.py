@@ -9,7 +9,7 @@ import numpy.typing as npt
 from handbones.anatomy import ANATOMY, BONES, GROUPS
 from handbones.insight.medians import nanmedian
 from handbones.insight.page import Page, bone_chip
-from handbones.insight.plots import COLOURS, GRAY, INK, bone_axis, new_figure
+from handbones.insight.plots import COLOURS, bone_axis, bone_boxes, new_figure
 from handbones.insight.survey import Survey
 from handbones.insight.tables import Table
 
@@ -97,21 +97,7 @@ def _sizes_figure(share: Floats, length: Floats) -> "Figure":
         ("area (% of the picture, logarithmic)", "length (% of the picture's longest side)"),
         strict=True,
     ):
-        boxes = axes.boxplot(
-            [column[~np.isnan(column)] for column in values.T],
-            positions=range(len(BONES)),
-            orientation="horizontal",
-            widths=0.62,
-            whis=(1, 99),
-            showfliers=False,
-            patch_artist=True,
-            manage_ticks=False,
-            medianprops={"color": INK, "linewidth": 1.4},
-            whiskerprops={"color": GRAY},
-            capprops={"color": GRAY},
-        )
-        for box, colour in zip(boxes["boxes"], COLOURS, strict=True):
-            box.set(facecolor=colour, edgecolor=INK, linewidth=0.6)
+        bone_boxes(axes, values, (1, 99), dots=False)
         bone_axis(axes)
         axes.set_xlabel(name)
     first = figure.axes[0]

@@ -40,10 +40,7 @@ def add_exposure(page: Page, survey: Survey) -> None:
             chosen.setdefault(int(index), name)
     section.heading("The darkest, the brightest, the palest, the hardest")
     section.gallery(
-        (
-            (_thumb(survey, index), f"{name}: {survey.cases[index].person}/{survey.cases[index].name}")
-            for index, name in chosen.items()
-        ),
+        ((_thumb(survey, index), f"{name}: {survey.cases[index].full_name}") for index, name in chosen.items()),
         width=150,
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES
-from handbones.insight.audit.frame import align, usual_places
+from handbones.insight.alignment import align, usual_places
 from handbones.insight.closeup import Picture, View, box_around
 from handbones.insight.page import Page, bone_chip
 from handbones.insight.plots import bone_axis, new_figure
@@ -151,8 +151,7 @@ def _examples(survey: Survey, several: Floats) -> list[tuple[Picture, str]]:
         if len(chosen) == _EXAMPLES:
             break
     return [
-        (_tinted(survey, index), f"{several[index]:.2%}: {survey.cases[index].person}/{survey.cases[index].name}")
-        for index in chosen.values()
+        (_tinted(survey, index), f"{several[index]:.2%}: {survey.cases[index].full_name}") for index in chosen.values()
     ]
 
 

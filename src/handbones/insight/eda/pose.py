@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.errors import UserError
-from handbones.folds import BENT_DEGREES, Stratify, folds
+from handbones.folds import Stratify, folds
 from handbones.insight.page import Page
 from handbones.insight.plots import BLUE, GRAY, ORANGE, new_figure
 from handbones.insight.survey import Survey
 from handbones.insight.tables import Table
+from handbones.sides import BENT_DEGREES, is_bent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +33,7 @@ def add_tilt(page: Page, survey: Survey) -> list[Table]:
     known = {split: tilt[(splits == split) & ~np.isnan(tilt)] for split in ("train", "test")}
     for split, name in (("train", "training"), ("test", "test")):
         if known[split].size:
-            bent = float((np.abs(known[split]) > BENT_DEGREES).mean())
+            bent = float(is_bent(known[split]).mean())
             section.text(
                 f"Of {known[split].size} {name} hands, {bent:.0%} are bent by more than {BENT_DEGREES} degrees; median "
                 f"{np.median(known[split]):.0f} degrees."
@@ -64,7 +65,7 @@ def _fold_rows(survey: Survey, way: Stratify) -> list[tuple[int, int, float, flo
     left = np.array([side == "left" for side in survey.sides()])
     rows = []
     for number, (_, valid) in enumerate(pairs):
-        bent = 100 * float((np.abs(tilt[valid]) > BENT_DEGREES).mean())
+        bent = 100 * float(is_bent(tilt[valid]).mean())
         rows.append((number, len(valid), bent, 100 * float(left[valid].mean())))
     return rows
 

@@ -42,7 +42,7 @@ def add_cases(page: Page, examined: Examination) -> None:
 
 
 def _picture(verdict: Verdict) -> tuple[Picture, str]:
-    caption = f"{verdict.dice.mean():.3f}: {verdict.case.person}/{verdict.case.name}; worst {_worst(verdict)}"
+    caption = f"{verdict.dice.mean():.3f}: {verdict.case.full_name}; worst {_worst(verdict)}"
     return error_map(verdict, _SIDE), caption
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import GROUPS
-from handbones.folds import BENT_DEGREES
 from handbones.insight.evaluation import Evaluation
 from handbones.insight.page import Page
 from handbones.insight.plots import dots_with_means, new_figure
 from handbones.insight.report.examination import Examination
 from handbones.insight.tables import Table
+from handbones.sides import BENT_DEGREES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES, GROUPS
 from handbones.insight.page import Page, bone_chip
-from handbones.insight.plots import COLOURS, GRAY, INK, bone_axis, new_figure
+from handbones.insight.plots import GRAY, INK, bone_axis, bone_boxes, new_figure
 from handbones.insight.report.examination import Examination
 from handbones.insight.tables import Table
 
@@ -108,22 +108,7 @@ def _boxes(dice: Floats, hd95: Floats) -> "Figure":
 
 
 def _box(axes: "Axes", values: Floats) -> None:
-    columns = [column[~np.isnan(column)] for column in values.T]
-    boxes = axes.boxplot(
-        columns,
-        positions=range(len(BONES)),
-        orientation="horizontal",
-        widths=0.62,
-        whis=(5, 95),
-        patch_artist=True,
-        manage_ticks=False,
-        medianprops={"color": INK, "linewidth": 1.4},
-        whiskerprops={"color": GRAY},
-        capprops={"color": GRAY},
-        flierprops={"marker": ".", "markersize": 2.5, "markerfacecolor": INK, "markeredgecolor": "none", "alpha": 0.5},
-    )
-    for box, colour in zip(boxes["boxes"], COLOURS, strict=True):
-        box.set(facecolor=colour, edgecolor=INK, linewidth=0.6)
+    columns = bone_boxes(axes, values, (5, 95), dots=True)
     means = [column.mean() if column.size else np.nan for column in columns]
     axes.plot(means, range(len(BONES)), "D", color="white", markeredgecolor=INK, markersize=4)
 

@@ -1,4 +1,4 @@
-"""The common frame of hands: a right hand of size 1 in its middle, fingers up."""
+"""Hands laid on each other, in one frame: a right hand of size 1 in its middle, fingers up."""
 
 import json
 from dataclasses import dataclass

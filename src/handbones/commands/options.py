@@ -1,4 +1,4 @@
-"""Options that every command has which runs a model, and the segmenter that they make."""
+"""Options that several verbs have, and what is made of them: a segmenter, a survey of a collection."""
 
 import json
 import math
@@ -11,10 +11,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from handbones.anatomy import BONES
+from handbones.collection import Collection
+from handbones.commands.console import collection_of, counting
 from handbones.errors import UsageError
 
 if TYPE_CHECKING:
     from handbones.inference.segmenter import Segmenter
+    from handbones.insight.survey import Survey
+
+Bundles = Annotated[
+    list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles, folders of training runs, or .onnx files.")
+]
+ToLearn = Annotated[Path | None, typer.Argument(help="The collection to learn from; none for phantoms alone.")]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable.")
+]
+Exclude = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Leave out the cases it names, as audit --write-exclude writes it."),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that keeps what was measured, for the next time; HANDBONES_CACHE or the user's cache folder "
+        "unless given."
+    ),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep nothing, and look at every file anew.")]
+Workers = Annotated[int | None, typer.Option(help="Processes; one a core, up to 8, unless given.", min=1)]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out cases with problems.")]
 
 
 def open_segmenter(
@@ -101,6 +126,19 @@ def without_model(opener: Opener) -> None:
     for name, parameter in signature(open_segmenter).parameters.items():
         if opener.keywords.get(name, parameter.default) != parameter.default:
             raise UsageError(f"--{name.replace('_', '-')}: tells a model how to look: give --bundle, too")
+
+
+def look_at(
+    data: Path, *, cache: Path | None, no_cache: bool, workers: int | None, skip_bad: bool
+) -> "tuple[Collection, Survey]":
+    """Open a collection and look at every case."""
+    from handbones.insight.cache import cache_folder  # noqa: PLC0415 loads numba
+    from handbones.insight.survey import survey  # noqa: PLC0415 loads numba
+
+    collection = collection_of(data, skip_bad=skip_bad)
+    folder = None if no_cache else cache or cache_folder()
+    with counting("pictures looked at", len(collection.cases)) as progress:
+        return collection, survey(collection.cases, workers=workers, cache=folder, seen=progress)
 
 
 def numbers(text: str, flag: str) -> tuple[float, ...]:
