@@ -203,15 +203,23 @@ def test_shards_cover_all_in_order_and_merge_when_all_are_there(tmp_path: Path) 
     assert [name for shard in shards for name in shard.part(names)] == names
     path = tmp_path / "submission.csv"
     since = time.time() - 5
-    stale = write(shards[2].place(path), ["old.png"])
-    os.utime(stale, (since - 100, since - 100))
-    merging = threading.Thread(target=shards[0].merge, args=(path, since))
-    merging.start()
-    for shard in shards:
-        shard.merge(path, since) if shard.rank else None
+
+    def make(shard: Shard, work: str, started: float = since) -> None:
         with SubmissionWriter(shard.place(path)) as writer:
             for name in shard.part(names):
                 writer.write(name, rles(int(name[0])))
+        shard.merge(path, started, work)
+
+    make(shards[1], "another model")  # a moment ago
+    make(shards[2], "this")
+    os.utime(tmp_path / "submission.csv.2-of-3.made", (since - 100, since - 100))  # long ago
+    merging = threading.Thread(target=make, args=(shards[0], "this"))
+    merging.start()
+    merging.join(timeout=0.5)
+    assert merging.is_alive() and not path.exists()
+    for shard in shards[1:]:
+        shard.clear(path)
+        make(shard, "this")
     merging.join(timeout=20)
     assert path.read_bytes() == write(tmp_path / "whole.csv", names).read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["submission.csv", "whole.csv"]

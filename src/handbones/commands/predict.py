@@ -60,8 +60,8 @@ def predict(
     make_folder(out)
     notes: list[str] = []
     coco = CocoDocument()
-    if shard.count > 1 and not resume:  # the others must not take what an earlier run left for this one's
-        shard.place(out / "submission.csv").unlink(missing_ok=True)
+    if not resume:
+        shard.clear(out / "submission.csv")
     submission = SubmissionWriter(shard.place(out / "submission.csv"), keep=True, resume=resume)
     if resume:
         _check_settings(out / MADE_WITH, settings, submission)
@@ -79,7 +79,8 @@ def predict(
                 if "coco" in more:
                     coco.add(case.name, segmentation)
                 progress(1)
-    shard.merge(out / "submission.csv", started - _SLACK_S)
+    work = json.dumps([segmenter.settings(), [case.name for case in every]])
+    shard.merge(out / "submission.csv", started - _SLACK_S, work)
     if "coco" in more:
         write_text(out / "coco.json", coco.to_json())
     for line in notes:

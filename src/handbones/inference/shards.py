@@ -1,5 +1,6 @@
 """Several processes that share one prediction, where torchrun starts them: RANK of WORLD_SIZE in the environment."""
 
+import hashlib
 import logging
 import os
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from handbones.errors import UsageError
+from handbones.files import write_text
 from handbones.inference.submission import merge_submissions
 
 logger = logging.getLogger(__name__)
@@ -46,22 +48,43 @@ class Shard:
             return path
         return path.with_name(f"{path.name}.{self.rank if rank is None else rank}-of-{self.count}")
 
-    def merge(self, path: Path, since: float) -> None:
-        """Rank 0 waits for the parts of all, made after the time `since`, and joins them; the others go on."""
-        if self.count == 1 or self.rank > 0:
+    def clear(self, path: Path) -> None:
+        """Remove what an earlier run left for its part of a file; that of the others is theirs to remove."""
+        if self.count > 1:
+            self.place(path).unlink(missing_ok=True)
+            self._stamp(path, self.rank).unlink(missing_ok=True)
+
+    def merge(self, path: Path, since: float, work: str) -> None:
+        """Say that this part is made; rank 0 waits for those of all and joins them, the others go on.
+
+        `work` tells model, options and pictures: parts that an earlier run made of others are not taken, nor are those
+        from before the time `since`.
+        """
+        if self.count == 1:
             return
-        parts = [self.place(path, rank) for rank in range(self.count)]
+        digest = hashlib.sha256(work.encode()).hexdigest()
+        write_text(self._stamp(path, self.rank), digest)
+        if self.rank > 0:
+            return
+        stamps = [self._stamp(path, rank) for rank in range(self.count)]
         news = time.monotonic() + _NEWS_S
-        while waiting := [part for part in parts if not _made(part, since)]:
+        while waiting := [stamp for stamp in stamps if not _made(stamp, since, digest)]:
             if time.monotonic() > news:
-                logger.info("waiting for %s", waiting[0])
+                logger.info("waiting for %s", waiting[0].with_suffix(""))
                 news += _NEWS_S
             time.sleep(_PAUSE_S)
-        merge_submissions(parts, path)
+        merge_submissions([self.place(path, rank) for rank in range(self.count)], path)
+        for stamp in stamps:
+            stamp.unlink()
+
+    def _stamp(self, path: Path, rank: int) -> Path:
+        """What says that a part is whole, and of which work."""
+        part = self.place(path, rank)
+        return part.with_name(f"{part.name}.made")
 
 
-def _made(path: Path, since: float) -> bool:
+def _made(stamp: Path, since: float, digest: str) -> bool:
     try:
-        return path.stat().st_mtime >= since
+        return stamp.stat().st_mtime >= since and stamp.read_text(encoding="utf-8") == digest
     except FileNotFoundError:
         return False
