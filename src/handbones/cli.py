@@ -68,6 +68,8 @@ def run(arguments: Sequence[str]) -> int:
         app = build_app(arguments[0])
         code = app(args=expand_homes(spread_settings(arguments)), prog_name="handbones", standalone_mode=False)
         sys.stdout.flush()
+        if code == _INTERRUPTED:  # what Typer makes of it
+            raise KeyboardInterrupt
     except UserError as error:
         return _fail(str(error), error.exit_code)
     except BrokenPipeError:  # whoever read our output has seen enough

@@ -140,7 +140,7 @@ class Course(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._meter.end(outputs["loss"], len(batch["pictures"]), trainer.accumulate_grad_batches)
+        self._meter.end(outputs["loss"], len(batch["pictures"]) * self.world.size, trainer.accumulate_grad_batches)
         if trainer.global_step == self.step:
             return  # in the middle of a step that several batches make
         self.step = trainer.global_step
@@ -224,7 +224,11 @@ class Course(Callback):
         self.grows = state_dict.get("grows", not self.learned)
         self._earlier = state_dict["seconds"]
         self._validated = (state_dict["validated"][0], state_dict["validated"][1])
-        self._dice, self._best = state_dict["dice"], state_dict["best"]
+        self._dice = state_dict["dice"]
+        self._best = state_dict["best"]
+        if not math.isnan(self._best) and not self.run.has_model():
+            self.watch.said(f"{self.run.bundle}: the model is gone: the best from now on is kept")
+            self._best = math.nan
         self.history = state_dict["history"]
 
     def on_save_checkpoint(self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import gc
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,8 +156,21 @@ def _learn(
         remedy = "set training.patience higher, or to null" if course.stale else budget
         watch.said(f"nothing was left to train: {remedy}")
     if world.writes:
-        run.finish(module.model, course.state())
+        _finish(run, module, course)
+    world.largest([0.0])  # nobody leaves before the first has written: torchrun would end it
     return Outcome(run.bundle, course.state(), course.interrupted, world.writes)
+
+
+def _finish(run: Run, module: BoneModule, course: Course) -> None:
+    """Leave a whole bundle; who has stopped the training can leave out the ONNX file, too."""
+    if not course.interrupted:
+        run.finish(module.model, course.state())
+    elif course.world.size > 1:  # which torchrun ends soon, whatever they do
+        run.finish(module.model, course.state(), onnx=False)
+    else:
+        course.watch.said("writing the model; Ctrl-C leaves out model.onnx")
+        with suppress(KeyboardInterrupt):
+            run.finish(module.model, course.state())
 
 
 def _cache(recipe: Recipe, run: Run) -> PictureCache:
@@ -242,6 +255,7 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*")
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores, as asked
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")  # channels last
         try:
             yield

@@ -17,6 +17,7 @@ import json
 import logging
 import math
 import os
+import pickle
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ from lightning.pytorch import Trainer
 
 from handbones import __version__
 from handbones.anatomy import BONES
-from handbones.bundle import CARD, CASES, ONNX, RECIPE, Card, load_bundle, save_cover, trained_on
+from handbones.bundle import CARD, CASES, ONNX, RECIPE, WEIGHTS, Card, load_bundle, save_cover, trained_on
 from handbones.collection import Case, Collection
 from handbones.errors import UsageError, UserError
 from handbones.files import atomic_path, explain, make_folder, write_text
@@ -179,9 +180,13 @@ class Run:
             refuse_another(self.folder)
         recipe, cases = self.folder / RECIPE, self.folder / CASES
         if resume:
+            self.steps_done()
             changed = [name for name in differences(load_recipe(recipe), self.recipe) if name not in _MAY_CHANGE]
             if changed:
-                raise UsageError(f"{self.folder}: was trained with another {changed[0]}: a resume cannot change that")
+                raise UsageError(
+                    f"{self.folder}: was trained with another {changed[0]}: a resume cannot change that; "
+                    f"without --recipe it takes the run's own"
+                )
             names = _read_names(cases)
             self.split = replace(self.split, earlier=names.get("earlier", ()))
             if names != self.split.names():
@@ -213,7 +218,11 @@ class Run:
         """Steps of the optimiser in the checkpoint; 0 if there is none."""
         if not self.checkpoint.exists():
             return 0
-        return int(torch.load(self.checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])
+        try:
+            return int(torch.load(self.checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])
+        except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+            remedy = f"begin anew with another --out, from its best model with --init {self.folder} if it has one"
+            raise UserError(f"{self.checkpoint}: damaged: the run cannot be resumed; {remedy}") from error
 
     def save_checkpoint(self, trainer: Trainer) -> None:
         """Renew last.ckpt. All processes of a training must ask, and one writes."""
@@ -225,6 +234,11 @@ class Run:
                 trainer.save_checkpoint(temporary)
             except RuntimeError as error:  # what torch makes of a full disk
                 raise OSError(errno.ENOSPC, str(error)) from error
+
+    def has_model(self) -> bool:
+        """Whether the best model so far is still there: somebody may have taken it away."""
+        weights = (self.bundle / name for name in (WEIGHTS, ONNX))
+        return (self.bundle / CARD).is_file() and any(path.is_file() for path in weights)
 
     def keep(
         self, network: Network, state: State, scores: Scores | None, parts: Mapping[str, float] | None = None
@@ -244,10 +258,12 @@ class Run:
         writer.writerows(history)
         write_text(self.folder / "history.csv", text.getvalue())
 
-    def finish(self, network: Network, state: State) -> None:
-        """Give the bundle its ONNX file; a run without a validation keeps `network` as it is."""
-        if math.isnan(state.best):
+    def finish(self, network: Network, state: State, *, onnx: bool = True) -> None:
+        """Give the bundle its ONNX file, if wanted; a run without a validation keeps `network` as it is."""
+        if math.isnan(state.best) or not self.has_model():
             self.keep(network, state, None)
+        if not onnx:
+            return
         bundle = load_bundle(self.bundle)
         if bundle.onnx is None:
             try:

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM end a training after the step at hand."""
 
 import signal
+import time
 from contextlib import suppress
 from typing import Any, Self
 
@@ -8,6 +9,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from handbones.learning.course import Course
 from handbones.learning.watch import Watch
+
+_ECHO_S = 2.0
+"""Seconds in which torchrun repeats to its processes what a terminal or a scheduler has told them, too."""
 
 
 class Stopping(Callback):
@@ -17,6 +21,7 @@ class Stopping(Callback):
         self.course = course
         self.watch = watch
         self._before: dict[signal.Signals, Any] = {}
+        self._asked = 0.0
 
     def __enter__(self) -> Self:
         self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -40,7 +45,9 @@ class Stopping(Callback):
                 signal.signal(number, self._stop)
 
     def _stop(self, *_: object) -> None:
-        if self.course.stop_asked:
+        if not self.course.stop_asked:
+            self.course.stop_asked = True
+            self._asked = time.monotonic()
+            self.watch.said("stopping after this step; once more stops at once")
+        elif self.course.world.size == 1 or time.monotonic() - self._asked > _ECHO_S:
             raise KeyboardInterrupt
-        self.course.stop_asked = True
-        self.watch.said("stopping after this step; once more stops at once")
