@@ -93,6 +93,21 @@ def trained_on(path: str | os.PathLike[str]) -> frozenset[str]:
         return frozenset()
 
 
+def origin(given: Path, bundle: Bundle) -> Card:
+    """What a run keeps of the bundle that it starts from: the path given, its digest, `data` and `init` of its card."""
+    of_card: Card = {name: bundle.card[name] for name in ("data", "init") if name in bundle.card}
+    return {"bundle": str(given), "digest": bundle.digest(), **of_card}
+
+
+def started_from(path: Path) -> Path | None:
+    """The bundle that the training of a bundle started from, as it was given; None where its run does not tell."""
+    run = run_of(path.parent if path.is_file() else path)
+    try:
+        return Path(json.loads((run / CASES).read_text(encoding="utf-8"))["init"]["bundle"]) if run else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def run_of(folder: Path) -> Path | None:
     """The run that a model in a folder is taken to be of: the folder itself, or that above it."""
     return next((place for place in (folder, folder.parent) if (place / CASES).is_file()), None)

@@ -15,6 +15,7 @@ import torch
 from handbones.learning import course as module_of_course
 from handbones.learning.course import Course
 from handbones.learning.module import BoneModule
+from handbones.learning.run import Run, Split
 from handbones.learning.watch import Watch
 from handbones.learning.world import World
 from tiny import tiny
@@ -57,3 +58,23 @@ def test_a_validation_is_not_due_because_it_took_long(
         trainer.global_step = step
         course.on_train_batch_end(trainer, module, {"loss": torch.tensor(1.0)}, {"pictures": torch.zeros(2)}, step)
     assert [row["step"] for row in course.history] == [0, 60]
+
+
+def test_the_first_validation_takes_nothing_from_the_warm_up(tmp_path: Path) -> None:
+    recipe = tiny("training.steps=100")
+    course = Course(recipe, Run(tmp_path, recipe, Split([], [])), 0, [], Watch())  # type: ignore[arg-type]
+    course.step = 40
+    assert course.scheduled() == course.progress() == 0.4
+    course.history = [{"step": 40, "progress": 0.4}]
+    assert course.scheduled() == 0.4
+    course.history = [{"step": 0, "progress": 0.2}]  # of the model that it goes on from
+    assert course.scheduled() == pytest.approx(0.25)
+    course.step = 100
+    assert course.scheduled() == 1
+
+
+def test_epochs_are_no_budget_for_phantoms_alone(tmp_path: Path) -> None:
+    recipe = tiny("training.epochs=3", "phantoms.profile=realistic")
+    run = Run(tmp_path, recipe, Split.of(recipe, None, None))
+    course = Course(recipe, run, 0, [], Watch())  # type: ignore[arg-type]
+    assert course.total_steps == recipe.training.steps

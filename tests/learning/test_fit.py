@@ -16,7 +16,7 @@ import torch
 
 from drawn import write_collection
 from handbones.anatomy import ANATOMY
-from handbones.bundle import load_bundle, trained_on
+from handbones.bundle import load_bundle, started_from, trained_on
 from handbones.collection import open_collection
 from handbones.errors import UsageError, UserError
 from handbones.inference.segmenter import Segmenter
@@ -26,7 +26,6 @@ from handbones.learning.fit import Outcome, fit
 from handbones.learning.module import BoneModule
 from handbones.learning.networks import Network, build_network
 from handbones.learning.run import Run, Split
-from handbones.learning.watch import Watch
 from handbones.recipe import Recipe, load_recipe
 from tiny import TINY, Interrupter, tiny
 
@@ -245,8 +244,14 @@ def test_starts_from_a_bundle(run: tuple[Path, Outcome], drawn: Path, tmp_path: 
     torch.testing.assert_close(old[name], new[name], atol=1e-6, rtol=0)
     first = next(csv.DictReader((tmp_path / "run" / "history.csv").open()))
     assert first["step"] == "0" and float(first["dice"]) == pytest.approx(run[1].state.best, abs=1e-4)
-    with pytest.raises(UserError, match="another network"):
+    assert started_from(outcome.bundle) == run[0] / "bundle" / "model.onnx"
+    earlier, card = (load_bundle(place).card for place in (run[0], outcome.bundle))
+    assert card["init"] == {"digest": load_bundle(run[0] / "bundle" / "model.onnx").digest(), "data": earlier["data"]}
+    with pytest.raises(UsageError, match=r"network\.stride: --init .* was trained with another: leave it out"):
         fit(tiny("network.stride=4"), tmp_path / "other", open_collection(drawn), init=run[0])
+    with pytest.raises(UsageError, match=r"loss\.softmax: .* was trained without it"):
+        softmax = ("loss.softmax=1", "loss.bce=0", "loss.dice=0")
+        fit(tiny(*softmax), tmp_path / "other", open_collection(drawn), init=run[0])
     for place in (run[0], run[1].bundle / "model.onnx"):
         with pytest.raises(UserError, match=r"of the \d cases held out have trained it"):
             fit(tiny("data.fold=1"), tmp_path / "leak", open_collection(drawn), init=place)
@@ -262,7 +267,7 @@ def test_a_run_knows_all_that_its_model_has_seen(tmp_path: Path) -> None:
         Run(place, recipe, split).prepare(resume=False)
         seen |= set(split.names()["train"])
         assert trained_on(place) == seen
-    (place / "last.ckpt").touch()
+    torch.save({"global_step": 1}, place / "last.ckpt")
     Run(place, recipe, Split([learn[2]], [held_out])).prepare(resume=True)
     assert trained_on(place) == seen
     with pytest.raises(UserError, match="1 of the 1 cases held out have trained it"):
@@ -327,23 +332,3 @@ def test_refusals_are_one_line(run: tuple[Path, Outcome], drawn: Path, tmp_path:
         fit(tiny(*pooled, "training.batch=1"), tmp_path / "one", collection)
     with pytest.raises(UserError, match="use fewer"):
         fit(tiny("data.folds=4"), tmp_path / "none", collection)
-
-
-def test_the_first_validation_takes_nothing_from_the_warm_up(tmp_path: Path) -> None:
-    recipe = tiny("training.steps=100")
-    course = Course(recipe, Run(tmp_path, recipe, Split([], [])), 0, [], Watch())  # type: ignore[arg-type]
-    course.step = 40
-    assert course.scheduled() == course.progress() == 0.4
-    course.history = [{"step": 40, "progress": 0.4}]
-    assert course.scheduled() == 0.4
-    course.history = [{"step": 0, "progress": 0.2}]  # of the model that it goes on from
-    assert course.scheduled() == pytest.approx(0.25)
-    course.step = 100
-    assert course.scheduled() == 1
-
-
-def test_epochs_are_no_budget_for_phantoms_alone(tmp_path: Path) -> None:
-    recipe = tiny("training.epochs=3", "phantoms.profile=realistic")
-    run = Run(tmp_path, recipe, Split.of(recipe, None, None))
-    course = Course(recipe, run, 0, [], Watch())  # type: ignore[arg-type]
-    assert course.total_steps == recipe.training.steps

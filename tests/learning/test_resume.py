@@ -2,11 +2,13 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ from handbones.bundle import load_bundle
 from handbones.collection import open_collection
 from handbones.errors import UserError
 from handbones.learning.course import Course
-from handbones.learning.fit import Outcome, fit
+from handbones.learning.fit import Outcome, _plain_errors, fit
 from handbones.learning.run import Run, Split
+from handbones.learning.stopping import Stopping
 from handbones.learning.watch import Watch
 from handbones.learning.world import World
 from tiny import TINY, Interrupter, tiny
@@ -167,6 +170,49 @@ def test_a_signal_to_the_whole_process_group_ends_a_training_in_good_order(drawn
     assert process.returncode == 130, said
     assert "Traceback" not in said and "--resume" in said
     assert load_bundle(tmp_path / "run").card["training"]["steps"] >= 1
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_model_that_was_taken_away_is_followed_by_the_next_best(
+    run: tuple[Path, Outcome], drawn: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(run[0], tmp_path / "run")
+    shutil.rmtree(out / "bundle")
+    fit(tiny("training.steps=6"), out, open_collection(drawn), resume=True)
+    assert load_bundle(out).card["training"]["steps"] == 6
+    shutil.rmtree(out / "bundle")
+    fit(tiny("training.steps=6"), out, open_collection(drawn), resume=True)  # nothing left to do
+    assert load_bundle(out).card["training"]["steps"] == 6
+
+
+def test_a_damaged_checkpoint_is_one_line(run: tuple[Path, Outcome], drawn: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(run[0], tmp_path / "run")
+    whole = (out / "last.ckpt").read_bytes()
+    for text in (b"hello", whole[: len(whole) // 2], b""):
+        (out / "last.ckpt").write_bytes(text)
+        with pytest.raises(UserError, match=r"last\.ckpt: damaged: the run cannot be resumed; begin anew with"):
+            fit(tiny(), out, open_collection(drawn), resume=True)
+
+
+@pytest.mark.parametrize(("processes", "seconds", "ends"), [(1, 0, True), (2, 0, False), (2, 3, True)])
+def test_what_torchrun_repeats_counts_once(
+    processes: int, seconds: float, ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny()
+    course = Course(recipe, Run(tmp_path, recipe, Split([], [])), 1, [], Watch(), World(0, processes))  # type: ignore[arg-type]
+    now = time.monotonic()
+    with Stopping(course, Watch()), pytest.raises(KeyboardInterrupt) if ends else nullcontext():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert course.stop_asked
+        monkeypatch.setattr(time, "monotonic", lambda: now + seconds)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_process_that_is_no_more_is_one_line() -> None:
+    with pytest.raises(UserError, match="another process of this training has ended"), _plain_errors(World(0, 2)):
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:2")
+    with pytest.raises(RuntimeError, match="peer"), _plain_errors(World()):
+        raise RuntimeError("Connection closed by peer")
 
 
 def test_other_processes_than_before_are_refused(run: tuple[Path, Outcome]) -> None:

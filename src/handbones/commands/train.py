@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from handbones.bundle import PACKAGED, load_bundle
+from handbones.bundle import PACKAGED, load_bundle, started_from
 from handbones.collection import Collection
 from handbones.commands.console import TrainingConsole, collection_of, need_torch, quoted
 from handbones.commands.options import Changes, Exclude, SkipBad, ToLearn
@@ -67,7 +67,9 @@ def train(
     with TrainingConsole() as console:
         outcome = fit(chosen, folder, collection, pseudo=guessed, init=init, resume=resume, watch=console)
     if outcome.first:
-        beside = first_model(init) if load_bundle(outcome.bundle).recipe.hand == "wrist" else None
+        beside = (
+            first_model(init or started_from(folder)) if load_bundle(outcome.bundle).recipe.hand == "wrist" else None
+        )
         say_what_next(folder, outcome.bundle, interrupted=outcome.interrupted, beside=beside)
     if outcome.interrupted:
         raise KeyboardInterrupt
@@ -114,10 +116,15 @@ def _plan(collection: Collection | None, minutes: float, overrides: list[str], f
 
 
 def first_model(init: Path | None) -> Path | str:
-    """The model that a look at the wrist goes with: the one that it started from, unless that sees wrists alone."""
-    if init is not None and load_bundle(init).recipe.hand != "wrist":
-        return init
-    return PACKAGED[0] if str(init) == PACKAGED[1] else "FIRST"
+    """The model that a look at the wrist goes with: the one that it started from; where that sees wrists alone, its."""
+    while init is not None and str(init) != PACKAGED[1]:
+        try:
+            if load_bundle(init).recipe.hand != "wrist":
+                return init
+        except UserError:  # it is not there any more
+            break
+        init = started_from(init)
+    return "FIRST" if init is None or str(init) != PACKAGED[1] else PACKAGED[0]
 
 
 def say_what_next(folder: Path, bundle: Path, *, interrupted: bool, beside: Path | str | None) -> None:

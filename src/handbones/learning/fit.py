@@ -5,7 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
 
-from handbones.bundle import RECIPE, load_bundle
+from handbones.bundle import RECIPE, Bundle, load_bundle, origin
 from handbones.collection import Collection
 from handbones.errors import UsageError, UserError
 from handbones.files import claimed
@@ -34,7 +34,10 @@ from handbones.learning.watch import State, Watch
 from handbones.learning.workers import worker_count
 from handbones.learning.world import World
 from handbones.memory import memory_errors_in_training
-from handbones.recipe import Recipe, inherit, load_recipe
+from handbones.recipe import Recipe, differences, inherit, load_recipe
+
+_BUILD = {f"network.{field}" for field in ("decoder", "encoder", "channels", "stride", "decoder_channels")}
+"""Fields of the recipe that decide which weights there are."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,16 @@ def fit(
     bundle = load_bundle(init) if init is not None and not resume else None
     if bundle is not None:
         recipe = inherit(recipe, bundle.recipe)
+        if (recipe.loss.softmax > 0) != (bundle.recipe.loss.softmax > 0):
+            how = "with" if bundle.recipe.loss.softmax else "without"
+            raise UsageError(f"loss.softmax: {init} was trained {how} it, so its logits mean something else")
     elif resume and (out / RECIPE).exists():
         recipe = inherit(recipe, load_recipe(out / RECIPE))
     if bundle is None and not resume:
         refuse_from_nothing(recipe)
     split = Split.of(recipe, collection, pseudo)
     if init is not None and bundle is not None:
-        split = split.after(init)
+        split = replace(split.after(init), init=origin(init, bundle))
         if same := split.perhaps_known():
             watch.said(
                 f"{len(same)} of those held out have IDs of people who trained --init: the same people flatter it"
@@ -95,7 +101,7 @@ def fit(
         torch.manual_seed(recipe.training.seed)
         network = build_network(recipe, pretrained=bundle is None and not resume)
         if bundle is not None:
-            start_from(network, bundle)
+            _start(network, recipe, bundle, init)
         grows = not resume and recipe.grows(bundle.recipe if bundle is not None else None)
         watch.said(_summary(recipe, run.split, count_parameters(network), grows=grows))
         gc.collect()  # workers inherit nothing of an earlier training: its loader complains if it dies in one of them
@@ -103,6 +109,18 @@ def fit(
             return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None, grows=grows)
         finally:
             run.tidy()
+
+
+def _start(network: Network, recipe: Recipe, bundle: Bundle, init: Path | None) -> None:
+    try:
+        start_from(network, bundle)
+    except UserError:
+        changed = [name for name in differences(recipe, bundle.recipe) if name in _BUILD]
+        if not changed:
+            raise
+        raise UsageError(
+            f"{changed[0]}: --init {init} was trained with another: leave it out, and if a recipe has it take finetune"
+        ) from None
 
 
 def refuse_from_nothing(recipe: Recipe) -> None:
@@ -149,7 +167,7 @@ def _learn(
     loader = training_loader(samples, serials, workers, on_gpu=device == "cuda", world=world)
     course.waited = lambda: loader.waited
     memory = memory_errors_in_training(recipe, lambda: course.validating, workers)
-    with stopping, _plain_errors(), memory:
+    with stopping, _plain_errors(world), memory:
         trainer.fit(module, loader, ckpt_path=run.checkpoint if resume else None, weights_only=True)
     if resume and course.step == earlier and not course.interrupted:
         budget = "give more with --minutes, or set training.steps or training.epochs"
@@ -232,14 +250,20 @@ def _summary(recipe: Recipe, split: Split, parameters: int, *, grows: bool) -> s
     return f"{network} at {sizes} px learns from {' and '.join(sources)}"
 
 
+_GONE = "Connection closed by peer", "Connection reset by peer"
+"""Words of gloo and NCCL of a process that is no more."""
+
+
 @contextmanager
-def _plain_errors() -> Iterator[None]:
-    """What a worker process says of a user's mistake, without its traceback, and what a compiler says in short."""
+def _plain_errors(world: World) -> Iterator[None]:
+    """What a worker says of a user's mistake, without its traceback; what a compiler says, in short; who has gone."""
     try:
         yield
     except UserError as error:
         raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
     except Exception as error:
+        if world.size > 1 and any(words in str(error) for words in _GONE):
+            raise UserError("another process of this training has ended: go on with --resume") from None
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

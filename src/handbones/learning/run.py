@@ -77,6 +77,8 @@ class Split:
     """Cases whose labels a model gave; they train, too."""
     earlier: Sequence[str] = ()
     """Names of others that trained the model to start from."""
+    init: Mapping[str, Any] | None = None
+    """That model, as `origin` tells of it."""
 
     @classmethod
     def of(cls, recipe: Recipe, collection: Collection | None, pseudo: Collection | None = None) -> "Split":
@@ -123,11 +125,13 @@ class Split:
         """
         return {name.partition("/")[0] for name in self.earlier} & {case.person for case in self.valid}
 
-    def names(self) -> dict[str, list[str]]:
-        """Person and file name of each case."""
+    def names(self) -> dict[str, Any]:
+        """Person and file name of each case, and what the training starts from."""
         parts = {"train": self.train, "validation": self.valid} | ({"pseudo": self.pseudo} if self.pseudo else {})
         names = {part: [case.key for case in cases] for part, cases in parts.items()}
-        return names | ({"earlier": list(self.earlier)} if self.earlier else {})
+        if self.earlier:
+            names["earlier"] = list(self.earlier)
+        return names | ({"init": dict(self.init)} if self.init else {})
 
 
 def _without_copies(cases: list[Case], of: Sequence[Case]) -> list[Case]:
@@ -188,7 +192,7 @@ class Run:
                     f"without --recipe it takes the run's own"
                 )
             names = _read_names(cases)
-            self.split = replace(self.split, earlier=names.get("earlier", ()))
+            self.split = replace(self.split, earlier=names.get("earlier", ()), init=names.get("init"))
             if names != self.split.names():
                 raise UserError(
                     f"{self.folder}: was trained on other cases: give --resume the same DATA, --pseudo, --exclude and "
@@ -289,6 +293,8 @@ class Run:
                 "phantoms": self.recipe.phantoms.profile,
                 **({"pseudo_labelled": len(split.pseudo)} if split.pseudo else {}),
             },
+            # Without its path, which tells of a machine.
+            **({"init": {name: split.init[name] for name in split.init if name != "bundle"}} if split.init else {}),
             "licence": "The code is Apache-2.0. The terms of these weights follow from the data they were trained on.",
         }
         if scores is not None:
@@ -302,10 +308,10 @@ class Run:
         return card
 
 
-def _read_names(path: Path) -> dict[str, list[str]]:
+def _read_names(path: Path) -> dict[str, Any]:
     """What `Split.names` was when the run began. Raises `UserError`."""
     try:
-        names: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+        names: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise explain(error, path, "read what the run learns from") from error
     except ValueError:
