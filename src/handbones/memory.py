@@ -9,8 +9,6 @@ from handbones.errors import UserError
 if TYPE_CHECKING:
     from handbones.recipe import Recipe
 
-KILLED = "a process was killed, as happens where memory runs out: free some, or give fewer --workers"
-"""What to say of a process of ours that is gone."""
 _GPU_IS_FULL = "out of memory", "would exceed allowed memory", "_ALLOC_FAILED", "_ALLOCATION_FAILED"
 """Words of torch, CUDA, MPS and their libraries; cuDNN has new ones since 9."""
 _MEMORY_IS_FULL = "can't allocate memory", "Failed to allocate memory", "MemoryError", "bad_alloc"

@@ -5,31 +5,26 @@ costs next to nothing.
 """
 
 import math
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import cast
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from handbones.anatomy import BONES
 from handbones.collection import Case
-from handbones.errors import UserError
 from handbones.insight import cache as kept
 from handbones.insight.edges import Edges, edges_of
 from handbones.insight.exposure import Exposure, exposure_of
 from handbones.insight.sesamoid import sesamoid_evidence
 from handbones.insight.shapes import Shapes, shapes_of
 from handbones.labels import Labels
-from handbones.memory import KILLED
 from handbones.metric import areas
+from handbones.processes import in_processes
 from handbones.raster import Packed, fill, grow, rasterise
 from handbones.sides import Side, detect_side, side_from_labels, wrist_tilt
 
@@ -184,15 +179,4 @@ def _look_at_all(cases: Sequence[Case], workers: int | None) -> Iterator[tuple[i
     if count <= 1 or len(cases) <= _FEW:
         yield from enumerate(map(look, cases))
         return
-    # Forked processes would inherit OpenCV's threads as they stand, and wait for them for ever.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=spawn, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        index_of = {pool.submit(look, case): index for index, case in enumerate(cases)}
-        try:
-            for future in as_completed(index_of):
-                yield index_of.pop(future), future.result()
-        except BrokenProcessPool:
-            raise UserError(KILLED) from None
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    yield from in_processes(look, cases, count)

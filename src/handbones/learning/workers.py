@@ -10,6 +10,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from handbones.learning.world import World
+from handbones.processes import leave_with_parent
 
 _ENDING = {signal.SIGINT, signal.SIGTERM}
 """Signals that end a training. Workers leave the answer to it."""
@@ -69,6 +70,7 @@ def _start(_: int) -> None:
         while waiting := signal.sigpending() & _ENDING:
             signal.sigwait(waiting)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    leave_with_parent()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     threadpool_limits(1, user_api="blas")

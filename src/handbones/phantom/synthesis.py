@@ -1,23 +1,19 @@
 """A synthetic collection on disk in exactly the competition's layout."""
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from handbones.errors import UsageError, UserError
 from handbones.files import whole_folder
-from handbones.memory import KILLED
 from handbones.metadata import Metadata, write_metadata
 from handbones.phantom.defects import plant, spotless
 from handbones.phantom.drawing import check_numbers, draw
 from handbones.phantom.order import Order, draw_pair
 from handbones.phantom.settings import REALISTIC, PhantomSettings
+from handbones.processes import in_processes
 
 
 def synth(
@@ -81,15 +77,5 @@ def _run(orders: list[Order], workers: int | None) -> Iterator[tuple[int, Metada
         return
     # Compile the inner loops before the workers start, so that they find them in the cache.
     draw(np.random.default_rng(0), orders[0].settings, 64, 64)
-    # Forked processes would inherit OpenCV's threads as they stand, and wait for them for ever.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=spawn, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        futures = [pool.submit(draw_pair, order) for order in orders]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool:
-            raise UserError(KILLED) from None
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    for _, row in in_processes(draw_pair, orders, count):
+        yield row
