@@ -124,6 +124,14 @@ def test_check_finds_what_is_wrong(tmp_path: Path) -> None:
         assert expected in found
 
 
+def test_check_and_ensemble_tell_how_far_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(write(tmp_path / "x.csv", ["a.png", "b.png"]))
+    assert run(["submission", "check", path, "--size", "8x10"]) == 0
+    assert "29 of 58 rows\n58 of 58 rows\n" in capsys.readouterr().err
+    assert run(["ensemble", path, path, "--size", "8x10", "--out", str(tmp_path / "all.csv")]) == 0
+    assert "29 of 58 rows\n58 of 58 rows\n" in capsys.readouterr().err
+
+
 def test_what_excel_and_capitals_change_is_taken(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", ["a.PNG"])
     path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())

@@ -3,7 +3,7 @@
 import csv
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
@@ -144,23 +144,42 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
         raise UserError(f"{path}: not a submission: {error}") from None
 
 
+def count_rows(path: str | os.PathLike[str]) -> int:
+    """Rows of a submission, by its ends of lines alone; 0 for a pipe. Raises `UserError` where it cannot be read."""
+    if not Path(path).is_file():  # a pipe can be read once alone
+        return 0
+    try:
+        with Path(path).open("rb") as file:
+            ends = sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+    except OSError as error:
+        raise explain(error, path, "read the submission") from None
+    return max(ends - 1, 0)
+
+
 def check_submission(
     path: str | os.PathLike[str],
     shape: tuple[int, int],
     names: Sequence[str] | None = None,
     shapes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+    *,
+    seen: Callable[[int], None] | None = None,
 ) -> Iterator[str]:
     """What the competition would not take, one line each.
 
-    Pictures are (height, width) as `shapes` says by name, or `shape`; `names`: those wanted, in order. Raises
-    `UserError` where the file is no submission at all.
+    Pictures are (height, width) as `shapes` says by name, or `shape`; `names`: those wanted, in order; `seen` is told
+    how many more rows are done. Raises `UserError` where the file is no submission at all.
     """
     found: list[str] = []
-    for name, rows in groupby(read_rows(path), key=lambda row: row.image_name):
-        if name in found:
+    known: set[str] = set()
+    for name, of_picture in groupby(read_rows(path), key=lambda row: row.image_name):
+        rows = list(of_picture)
+        if name in known:
             yield f"{name}: its rows do not stand together"
         found.append(name)
-        yield from _check_picture(name, list(rows), shapes.get(name, shape))
+        known.add(name)
+        yield from _check_picture(name, rows, shapes.get(name, shape))
+        if seen:
+            seen(len(rows))
     if not found:
         yield "no rows"
     if names is not None and found != list(names):
