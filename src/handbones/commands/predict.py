@@ -58,7 +58,6 @@ def predict(
     beside = sorted(["overlays"] * overlays + [*more])
     settings = json.dumps({**segmenter.settings(), "beside": beside}, indent=1)
     make_folder(out)
-    notes: list[str] = []
     coco = CocoDocument()
     if shard.count > 1 and not resume:  # the others must not take what an earlier run left for this one's
         shard.place(out / "submission.csv").unlink(missing_ok=True)
@@ -74,16 +73,15 @@ def predict(
             progress(len(submission.done))
             write = partial(_write, out, overlays=overlays, more=more)
             for case, segmentation in in_background(write, zip(todo, segmenter.segment_with(todo), strict=True)):
-                submission.write(case.name, segmentation.rle())
-                notes += _notes(case, segmentation)
+                submission.write(case.name, segmentation.rle(), _notes(case, segmentation))
                 if "coco" in more:
                     coco.add(case.name, segmentation)
                 progress(1)
+    for line in submission.notes:
+        print(line)
     shard.merge(out / "submission.csv", started - _SLACK_S)
     if "coco" in more:
         write_text(out / "coco.json", coco.to_json())
-    for line in notes:
-        print(line)
     if shard.rank == 0:  # of several processes one speaks for all
         beside = [_MORE[kind] for kind in _MORE if kind in more]
         _say_written(out, every, ["submission.csv", "labels", *["overlays"] * overlays, *beside])
