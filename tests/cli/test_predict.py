@@ -38,10 +38,12 @@ def test_more_formats_resume_vote_and_check(
     whole = (out / "submission.csv").read_bytes()
     part = out / "submission.csv.part"
     part.write_bytes(whole[: len(whole) // 2])
+    part.with_name("submission.csv.notes").write_text('\n["image1000_L.png", "image1000_L.png: no hand"]')
     same = [*predict, "--flip", "--clean", "largest", "--resume"]
     capsys.readouterr()
     assert run(same) == 0
-    assert "pictures kept from the earlier run" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "pictures kept from the earlier run" in said and "image1000_L.png: no hand\n" in said
     assert (out / "submission.csv").read_bytes() == whole and not part.exists()
     with SubmissionWriter(tmp_path / "x.csv", keep=True) as other:
         other.write("foreign.png", [""] * 29)
