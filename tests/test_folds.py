@@ -47,6 +47,13 @@ def test_sides_are_spread_evenly() -> None:
         assert sum(hands[i].side == "left" for i in valid) == 5
 
 
+def test_tilts_that_are_known_are_spread_evenly() -> None:
+    hands = cases(list(range(40)))  # no labels tell
+    tilts = [30.0 if i % 5 == 0 else 0.0 for i in range(40)]
+    for _, valid in folds(hands, 4, stratify="tilt", tilts=tilts):
+        assert sum(tilts[i] > 20 for i in valid) == 2
+
+
 @pytest.mark.parametrize(
     ("k", "stratify", "kind", "message"),
     [

@@ -1,6 +1,7 @@
 """The cases under one root: found, paired and checked, with every problem told in one go."""
 
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -144,7 +145,7 @@ def open_collection(
     tell_apart(pairs, root)
     if any(pair.image and pair.split == part for pair in pairs):
         pairs = [pair for pair in pairs if pair.split == part]
-    with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
+    with _threads() as pool:
         list(pool.map(lambda pair: _check(pair, deep), pairs))
     if not labels_wanted:
         for pair in pairs:
@@ -160,6 +161,23 @@ def open_collection(
     known = assign(people, {pair.person for pair in pairs})
     cases, left_out = ([_case(pair, known) for pair in pairs] for pairs in (good, bad))
     return Collection(root, cases, problems, left_out, table, unread_pictures(root))
+
+
+def refuse_damaged(
+    root: str | os.PathLike[str], cases: Sequence[Case], *, seen: Callable[[int], None] | None = None
+) -> None:
+    """Decode the pictures of cases under `root`, before work of hours that one damaged inside would end.
+
+    `seen` is told how many more are done. Raises one `UserError` that lists all that cannot be decoded.
+    """
+    problems = []
+    with _threads() as pool:
+        for problem in pool.map(_damage, cases):
+            problems += [problem] if problem else []
+            if seen:
+                seen(1)
+    if problems:
+        raise UserError(_in_one_message(Path(root), problems))
 
 
 def side_of(case: Case) -> Side | None:
@@ -182,6 +200,23 @@ def metadata_from_labels(case: Case) -> Metadata:
     return replace(case.known, side=side_from_labels(labels) or case.side, tilt=wrist_tilt(labels, case.tall))
 
 
+def _threads() -> ThreadPoolExecutor:
+    """For reading and decoding many files."""
+    return ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1)))
+
+
+def _damage(case: Case) -> Problem | None:
+    try:
+        load_radiograph(case.image)
+    except UserError as error:
+        return _problem(case.image, error)
+    return None
+
+
+def _problem(path: Path, error: UserError) -> Problem:
+    return Problem(path, str(error).removeprefix(f"{path}: "))
+
+
 def _check(pair: Pair, deep: bool) -> None:
     """Look into the files of a pair and note what is wrong."""
     size = None
@@ -193,7 +228,7 @@ def _check(pair: Pair, deep: bool) -> None:
             radiograph = load_radiograph(pair.image) if deep else None
             size = (radiograph.height, radiograph.width) if radiograph else picture_size(pair.image)
         except UserError as error:
-            pair.problems.append(Problem(pair.image, str(error).removeprefix(f"{pair.image}: ")))
+            pair.problems.append(_problem(pair.image, error))
     if pair.labels:
         _, faults = read_labels(pair.labels, size)
         pair.problems += [Problem(pair.labels, fault) for fault in faults]
@@ -215,7 +250,7 @@ def _people(table: Path | None) -> tuple[dict[str, Metadata], list[Problem]]:
     try:
         return read_metadata(table), []
     except UserError as error:
-        return {}, [Problem(table, str(error).removeprefix(f"{table}: "))]
+        return {}, [_problem(table, error)]
 
 
 def _case(pair: Pair, known: dict[str, Metadata]) -> Case:

@@ -1,5 +1,6 @@
 """Splits of a collection for cross-validation that never put one person on both sides."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Literal
@@ -18,14 +19,19 @@ _SEED = 21
 
 
 def folds(
-    cases: Sequence[Case], k: int, *, stratify: Stratify = "none", seed: int = _SEED
+    cases: Sequence[Case],
+    k: int,
+    *,
+    stratify: Stratify = "none",
+    seed: int = _SEED,
+    tilts: Sequence[float] | None = None,
 ) -> list[tuple[Indices, Indices]]:
     """`k` pairs of indices into `cases`: training and validation, each case validated once.
 
     `none` is scikit-learn's GroupKFold by person, as in the competition's starting code, without chance. `tilt` and
     `side` also spread bent wrists or left hands evenly, in an order drawn from `seed`, which is no training's: models
-    of several seeds hold out the same people. Raises `UserError` with fewer people than folds or too few cases of every
-    kind.
+    of several seeds hold out the same people. `tilts`: of the wrists, in degrees, NaN where not known; read from the
+    labels unless given. Raises `UserError` with fewer people than folds or too few cases of every kind.
     """
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold  # noqa: PLC0415 slow to import
 
@@ -36,7 +42,7 @@ def folds(
         raise UserError(
             f"{k} folds need at least {k} people, here are {len(np.unique(people))}: use fewer (data.folds)"
         )
-    strata = np.array(_strata(cases, stratify))
+    strata = np.array(_strata(cases, stratify, tilts))
     if stratify != "none" and np.unique(strata, return_counts=True)[1].max() < k:
         raise UserError(f"too few cases to spread them by {stratify} over {k} folds: use fewer (data.folds)")
     chance = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
@@ -59,22 +65,25 @@ def refuse_shared_people(train: Sequence[Case], valid: Sequence[Case]) -> None:
 
 def bent(cases: Sequence[Case]) -> npt.NDArray[np.bool_]:
     """(n,) whether each wrist counts as bent by its labels; one whose tilt is not known counts as straight."""
-    tilts = [tilt_of(case) for case in cases]
-    return is_bent([np.nan if tilt is None else tilt for tilt in tilts])
+    return is_bent(_tilts_of(cases))
 
 
-def _strata(cases: Sequence[Case], stratify: Stratify) -> list[str]:
+def _tilts_of(cases: Sequence[Case]) -> list[float]:
+    tilts = (tilt_of(case) for case in cases)
+    return [math.nan if tilt is None else tilt for tilt in tilts]
+
+
+def _strata(cases: Sequence[Case], stratify: Stratify, tilts: Sequence[float] | None) -> list[str]:
     if stratify == "side":
         return [side_of(case) or "unknown" for case in cases]
     if stratify == "tilt":
-        return [_bend(case) for case in cases]
+        return [_bend(tilt) for tilt in (_tilts_of(cases) if tilts is None else tilts)]
     if stratify != "none":
         raise UsageError(f"folds can be stratified by none, tilt or side, not by {stratify!r}")
     return [""] * len(cases)
 
 
-def _bend(case: Case) -> str:
-    tilt = tilt_of(case)
-    if tilt is None:
+def _bend(tilt: float) -> str:
+    if math.isnan(tilt):
         return "unknown"
     return "bent" if is_bent(tilt) else "straight"

@@ -1,14 +1,18 @@
 """`handbones check` counts what is there and names what is wrong."""
 
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from weakref import ref
 
 import cv2
 import numpy as np
 import pytest
 
+from handbones.collection import open_collection
 from handbones.commands.check import check
 from handbones.errors import UserError
-from handbones.labels import Labels, save_labels
+from handbones.labels import Labels, load_labels, save_labels
 from handbones.metadata import Metadata, write_metadata
 from shapes import random_labels
 
@@ -34,6 +38,21 @@ def test_a_sound_collection(data: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert lines["sides"] == "2 right, 0 left"
     assert lines["wrists"].endswith("of 2 bent by more than 20 degrees")
     assert lines["metadata"] == "of 1 of 2 people"
+
+
+def test_labels_are_read_once_and_not_kept(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, read, alive = import_module("handbones.commands.check"), [], []
+
+    def load(path: Path) -> Labels:
+        alive.append(sum(one() is not None for one in read))
+        labels = load_labels(path)
+        read.append(ref(labels))
+        return labels
+
+    monkeypatch.setattr(module, "load_labels", load)
+    held = module._look_at([replace(case, side=None) for case in open_collection(data).cases * 3], deep=False)
+    assert held.labelled == len(read) == 6 and held.missing == {"Pisiform": 3}
+    assert max(alive) == 1
 
 
 def test_problems_are_listed_and_fail(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,10 +38,12 @@ def test_more_formats_resume_vote_and_check(
     whole = (out / "submission.csv").read_bytes()
     part = out / "submission.csv.part"
     part.write_bytes(whole[: len(whole) // 2])
+    part.with_name("submission.csv.notes").write_text('\n["image1000_L.png", "image1000_L.png: no hand"]')
     same = [*predict, "--flip", "--clean", "largest", "--resume"]
     capsys.readouterr()
     assert run(same) == 0
-    assert "pictures kept from the earlier run" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "pictures kept from the earlier run" in said and "image1000_L.png: no hand\n" in said
     assert (out / "submission.csv").read_bytes() == whole and not part.exists()
     with SubmissionWriter(tmp_path / "x.csv", keep=True) as other:
         other.write("foreign.png", [""] * 29)
@@ -139,6 +141,28 @@ def test_bad_pictures_of_the_test_part_are_named_and_those_of_training_do_not_ma
     second.write_bytes(content)
     assert run([*predict, "--skip-bad"]) == 1
     assert "every picture has problems" in capsys.readouterr().err
+
+
+def test_all_that_is_damaged_inside_is_named_before_a_model_looks(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_collection(tmp_path / "data")
+    damaged = [*sorted((root / "train").rglob("*.png"))[-2:], *sorted((root / "test").rglob("*.png"))]
+    for path in damaged:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 255  # which only decoding tells
+        path.write_bytes(content)
+    out = ["--out", str(tmp_path / "out")]
+    for command, named in (
+        (["measure", str(root)], damaged[:2]),
+        (["measure", str(root), "--bundle", str(bundle)], damaged),
+        (["evaluate", str(bundle), str(root)], damaged[:2]),
+        (["pseudo", str(bundle), str(root)], damaged[2:]),
+    ):
+        assert run([*command, *out]) == 1
+        error = capsys.readouterr().err
+        assert [path for path in damaged if str(path) in error] == named and " pictures\n" not in error, command
+    assert not (tmp_path / "out").exists()
 
 
 def test_pictures_of_one_name_in_several_folders(bundle: Path, drawn: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Pseudo-labels: what is kept, what is not and why, and that no validation person's are learned from."""
 
 import csv
+import hashlib
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -123,7 +124,7 @@ def test_a_collection_of_what_is_kept(
 
 
 @pytest.mark.train
-def test_no_person_who_validates_is_learned_from(tmp_path: Path) -> None:
+def test_no_person_who_validates_is_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     from handbones.learning.run import Split
     from handbones.recipe import load_recipe
@@ -139,8 +140,11 @@ def test_no_person_who_validates_is_learned_from(tmp_path: Path) -> None:
     for number, case in enumerate(collection.labelled):
         for path, ending in ((case.image, "png"), (case.labels, "json")):
             shutil.copy(str(path), flat / f"{number}.{ending}")
+    digested, whole = [], hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: digested.append(file.name) or whole(file, kind))
     copied = Split.of(load_recipe("small", ["data.folds=3"]), collection, open_collection(flat))
     assert len(copied.pseudo) == len(collection.labelled) - len(copied.valid)
+    assert digested and len(digested) == len(set(digested))  # not each with each
     only = open_collection(split.valid[0].image)
     with pytest.raises(UserError, match="no pseudo-labels of people who do not validate"):
         Split.of(load_recipe("small", ["data.folds=3"]), collection, only)

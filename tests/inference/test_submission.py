@@ -71,6 +71,33 @@ def test_the_part_is_kept_if_wanted(tmp_path: Path) -> None:
     assert len(list(read_rows(tmp_path / "x.csv"))) == 29
 
 
+def test_what_is_noted_of_pictures_outlives_a_cut(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    with pytest.raises(KeyboardInterrupt), SubmissionWriter(path, keep=True) as writer:
+        writer.write("a.png", rles(0), ["a.png: no hand"])
+        writer.write("b.png", rles(1), ["b.png: two\nhands"])
+        raise KeyboardInterrupt
+    length = writer.part.stat().st_size
+    os.truncate(writer.part, length - 1)  # cut while the last picture was written
+    with pytest.raises(KeyboardInterrupt), SubmissionWriter(path, keep=True, resume=True) as writer:
+        assert writer.done == ["a.png"] and writer.notes == ["a.png: no hand"]
+        writer.write("b.png", rles(1), ["b.png: two\nhands"])
+        raise KeyboardInterrupt
+    with (tmp_path / "x.csv.notes").open("a") as file:
+        file.write('\n["c.png", "c.p')
+    with pytest.raises(KeyboardInterrupt), SubmissionWriter(path, keep=True, resume=True) as writer:
+        writer.write("c.png", rles(2), ["c.png: none"])
+        raise KeyboardInterrupt
+    with SubmissionWriter(path, keep=True, resume=True) as writer:
+        pass
+    assert writer.notes == ["a.png: no hand", "b.png: two\nhands", "c.png: none"]
+    assert [one.name for one in tmp_path.iterdir()] == ["x.csv"]
+    for resume in (False, True):  # notes of another run are nobody's
+        (tmp_path / "x.csv.notes").write_text('["a.png", "old"]\n')
+        with SubmissionWriter(path, keep=True, resume=resume) as writer:
+            assert resume or writer.notes == []
+
+
 def test_nothing_is_left_of_a_run_that_did_nothing(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", ["a.png"])
     with pytest.raises(UserError), SubmissionWriter(path, keep=True, resume=True) as writer:
@@ -122,6 +149,14 @@ def test_check_finds_what_is_wrong(tmp_path: Path) -> None:
         "a.png: its rows do not stand together",
     ):
         assert expected in found
+
+
+def test_check_and_ensemble_tell_how_far_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(write(tmp_path / "x.csv", ["a.png", "b.png"]))
+    assert run(["submission", "check", path, "--size", "8x10"]) == 0
+    assert "29 of 58 rows\n58 of 58 rows\n" in capsys.readouterr().err
+    assert run(["ensemble", path, path, "--size", "8x10", "--out", str(tmp_path / "all.csv")]) == 0
+    assert "29 of 58 rows\n58 of 58 rows\n" in capsys.readouterr().err
 
 
 def test_what_excel_and_capitals_change_is_taken(tmp_path: Path) -> None:

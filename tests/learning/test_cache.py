@@ -77,6 +77,24 @@ def test_no_more_than_the_limit_is_kept(drawn: Path, tmp_path: Path) -> None:
     assert len(kept(tmp_path / "cache")) == 3
 
 
+def test_the_folder_is_not_counted_for_each_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+    whole = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: counted.append(path) or whole(path))
+    cache = PictureCache(tmp_path, limit=1_000_000)
+
+    def fill(first: int, last: int) -> int:
+        for number in range(first, last):
+            if not cache._has_room(1000):
+                return number - first
+            (tmp_path / f"{number}.npy").write_bytes(bytes(1000))
+        return last - first
+
+    assert fill(0, 500) == 500 and 1 < len(counted) < 20
+    (tmp_path / "another.npy").write_bytes(bytes(480_000))  # of another process, which is noticed
+    assert 0 < fill(500, 1000) < 60
+
+
 def test_more_pictures_than_files_that_may_be_open(
     drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,14 @@ def test_a_pass_takes_every_case_once_in_a_new_order(plain: TrainingSet) -> None
     assert len({tuple(one) for one in passes}) > 1
 
 
+def test_a_pass_is_ordered_once(plain: TrainingSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    ordered, whole = [], plain._rng
+    monkeypatch.setattr(plain, "_rng", lambda stream, which: ordered.append(which) or whole(stream, which))
+    indices = [plain._index(serial) for serial in range(18)]
+    assert ordered == [0, 1, 2]
+    assert [plain._index(serial) for serial in range(17, -1, -1)] == indices[::-1]
+
+
 def test_unaugmented_sample_is_the_case_itself(plain: TrainingSet, drawn: Path) -> None:
     samples = [plain[serial] for serial in range(6)]
     for case in open_collection(drawn).labelled:

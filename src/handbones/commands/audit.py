@@ -50,7 +50,7 @@ def audit(
     notes: list[str] = []
     with new_folder(out):
         collection, survey = look_at(data, cache=cache, no_cache=no_cache, workers=workers, skip_bad=skip_bad)
-        with counting("labelled cases judged", len(survey.labelled.cases)) as progress:
+        with counting("cases compared and judged", len(survey.cases) + len(survey.labelled.cases)) as progress:
             findings = find(survey, seen=progress, noted=notes.append)
         for note in notes:
             logger.warning("%s", note)

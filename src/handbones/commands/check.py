@@ -1,18 +1,32 @@
 """`handbones check`: what is in a collection and what is wrong with it."""
 
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from handbones.anatomy import BONES
-from handbones.collection import Case, Collection, open_collection, side_of
+from handbones.collection import Case, Collection, open_collection
 from handbones.commands.console import counted, say_unread
 from handbones.errors import UserError
-from handbones.labels import Labels, load_labels
+from handbones.labels import load_labels
 from handbones.metadata import UNKNOWN
-from handbones.sides import BENT_DEGREES, is_bent, side_from_labels, wrist_tilt
+from handbones.radiograph import load_radiograph
+from handbones.sides import BENT_DEGREES, Side, detect_side, is_bent, side_from_labels, wrist_tilt
+
+
+@dataclass
+class _Held:
+    """What the cases hold."""
+
+    labelled: int = 0
+    missing: Counter[str] = field(default_factory=Counter)
+    """By label of a bone, label files without it."""
+    sides: Counter[Side | None] = field(default_factory=Counter)
+    tilts: list[float] = field(default_factory=list)
+    """Degrees, of the wrists whose labels tell."""
 
 
 def check(
@@ -26,13 +40,12 @@ def check(
     for problem in collection.problems:
         print(problem)
     say_unread(collection)
-    labels = [load_labels(case.labels) for case in collection.labelled if case.labels]
-    tilts = [wrist_tilt(one, case.tall) for one, case in zip(labels, collection.labelled, strict=True)]
+    held = _look_at(collection.cases, deep)
     lines = {
         "pictures": f"{len(collection.cases)} of {_people(collection)}, {_splits(collection)}",
-        "labels": _labels(labels),
-        "sides": _sides(collection.cases, deep),
-        "wrists": _wrists(tilts),
+        "labels": _labels(held),
+        "sides": _sides(held, deep),
+        "wrists": _wrists(held),
         "metadata": _metadata(collection),
     }
     for name, text in lines.items():
@@ -46,30 +59,42 @@ def _splits(collection: Collection) -> str:
     return f"{len(collection.cases) - len(collection.test)} for training, {len(collection.test)} for testing"
 
 
-def _labels(labels: list[Labels]) -> str:
-    missing = Counter(bone for one in labels for bone in BONES if bone not in one.polygons)
-    text = f"of {len(labels)} pictures"
-    if not missing:
-        return text + (", all 29 bones in each" if labels else "")
-    listed = ", ".join(f"{bone} in {count}" for bone, count in missing.most_common(5))
-    return f"{text}; missing: {listed}" + (f" and {len(missing) - 5} more bones" if len(missing) > 5 else "")
+def _look_at(cases: list[Case], deep: bool) -> _Held:
+    """One case after the other, since the labels of many would fill the memory."""
+    held = _Held()
+    for case in cases:
+        labels = load_labels(case.labels) if case.labels else None
+        side = case.side or (side_from_labels(labels) if labels else None)
+        if side is None and deep:
+            side = detect_side(load_radiograph(case.image).to_uint8())
+        held.sides[side] += 1
+        if labels:
+            held.labelled += 1
+            held.missing.update(bone for bone in BONES if bone not in labels.polygons)
+            tilt = wrist_tilt(labels, case.tall)
+            held.tilts += [] if tilt is None else [tilt]
+    return held
 
 
-def _sides(cases: list[Case], deep: bool) -> str:
-    sides = Counter(side_of(case) if deep else _quick_side(case) for case in cases)
-    text = f"{sides['right']} right, {sides['left']} left"
-    if not sides[None]:
+def _labels(held: _Held) -> str:
+    text = f"of {held.labelled} pictures"
+    if not held.missing:
+        return text + (", all 29 bones in each" if held.labelled else "")
+    listed = ", ".join(f"{bone} in {count}" for bone, count in held.missing.most_common(5))
+    return f"{text}; missing: {listed}" + (f" and {len(held.missing) - 5} more bones" if len(held.missing) > 5 else "")
+
+
+def _sides(held: _Held, deep: bool) -> str:
+    text = f"{held.sides['right']} right, {held.sides['left']} left"
+    if not held.sides[None]:
         return text
-    return f"{text}, {sides[None]} not told" + ("" if deep else " by name or labels (--deep looks at the pictures)")
+    return f"{text}, {held.sides[None]} not told" + (
+        "" if deep else " by name or labels (--deep looks at the pictures)"
+    )
 
 
-def _quick_side(case: Case) -> str | None:
-    return case.side or (side_from_labels(load_labels(case.labels)) if case.labels else None)
-
-
-def _wrists(known: list[float | None]) -> str:
-    tilts = [tilt for tilt in known if tilt is not None]
-    return f"{is_bent(tilts).sum()} of {len(tilts)} bent by more than {BENT_DEGREES} degrees"
+def _wrists(held: _Held) -> str:
+    return f"{is_bent(held.tilts).sum()} of {len(held.tilts)} bent by more than {BENT_DEGREES} degrees"
 
 
 def _metadata(collection: Collection) -> str:

@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +24,7 @@ from rich.progress import (
 )
 
 from handbones.anatomy import ANATOMY, GROUPS
-from handbones.collection import Collection, open_collection
+from handbones.collection import Case, Collection, open_collection, refuse_damaged
 from handbones.errors import UserError
 from handbones.learning.watch import State, Watch
 from handbones.radiograph import FORMATS
@@ -55,6 +55,17 @@ def collection_of(data: Path, *, skip_bad: bool, labels_wanted: bool = True) -> 
     collection = open_collection(data, strict=not skip_bad, deep=skip_bad, labels_wanted=labels_wanted)
     say_left_out(collection)
     return collection
+
+
+def decode_first(collection: Collection, cases: Sequence[Case], *, skip_bad: bool) -> None:
+    """Raise `UserError` for cases of `collection_of` whose pictures are damaged inside, all at once.
+
+    For work that takes far longer than decoding and would lose all at such a picture. With `skip_bad` they are left
+    out already.
+    """
+    if not skip_bad:
+        with counting("pictures decoded", len(cases)) as progress:
+            refuse_damaged(collection.root, cases, seen=progress)
 
 
 def say_left_out(collection: Collection, most: int = 3) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from handbones.anatomy import BONES
-from handbones.commands.console import counted
+from handbones.commands.console import counted, counting
 from handbones.commands.options import numbers, picture_shape
 from handbones.errors import UsageError, UserError
 from handbones.files import explain
@@ -29,7 +29,7 @@ def ensemble(
     size: Annotated[str, typer.Option(help="Height and width of the pictures.")] = "2048x2048",
 ) -> None:
     """Merge submissions: a pixel is bone where more than half of all weight says so."""
-    from handbones.inference.submission import SubmissionWriter  # noqa: PLC0415 slow to load
+    from handbones.inference.submission import SubmissionWriter, count_rows  # noqa: PLC0415 slow to load
     from handbones.inference.votes import vote as count_votes  # noqa: PLC0415
     from handbones.inference.votes import weights_of  # noqa: PLC0415
 
@@ -43,7 +43,7 @@ def ensemble(
     height, width = picture_shape(size)
     done: set[str] = set()
     rows = count_votes(submissions, by_bone, height * width)
-    with SubmissionWriter(out) as writer:
+    with SubmissionWriter(out) as writer, counting("rows", count_rows(submissions[0])) as progress:
         for name, of_picture in groupby(rows, key=lambda row: row.image_name):
             bones, runs = zip(*((row.bone, row.rle) for row in of_picture), strict=True)
             if name in done or bones != BONES:
@@ -52,6 +52,7 @@ def ensemble(
                 )
             writer.write(name, runs)
             done.add(name)
+            progress(len(BONES))
         if not done:
             raise UserError(f"{submissions[0]}: holds no picture: see handbones submission check")
     print(f"{out}: {counted(len(done), 'picture')} from {len(submissions)} submissions")

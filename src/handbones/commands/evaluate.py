@@ -10,7 +10,7 @@ import typer
 from handbones.anatomy import ANATOMY
 from handbones.bundle import trained_on
 from handbones.collection import Case
-from handbones.commands.console import collection_of, counting
+from handbones.commands.console import collection_of, counting, decode_first
 from handbones.commands.options import Bundles, Opener, SkipBad, looking
 from handbones.errors import UserError
 from handbones.files import new_folder
@@ -71,7 +71,8 @@ def evaluate(
     """Measure the Dice of a bundle per bone, group and picture, at the pictures' own size."""
     with new_folder(out):
         segmenter, other = _models(opener, bundle, against)
-        labelled = collection_of(data, skip_bad=skip_bad).labelled
+        collection = collection_of(data, skip_bad=skip_bad)
+        labelled = collection.labelled
         if not labelled:
             raise UserError(
                 f"{data}: none of the pictures has labels: give the root of a labelled collection, "
@@ -81,6 +82,7 @@ def evaluate(
         chosen = _choose(labelled, [*bundle, *(against or []), *([wrist] if wrist else [])], every=every)
         if chosen.note:
             print(chosen.note)
+        decode_first(collection, chosen.cases, skip_bad=skip_bad)
         more: list[Path] = []
         if report or against:
             evaluation, more = _reported(segmenter, other, bundle, against, chosen, out)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from handbones.collection import Case
-from handbones.commands.console import collection_of, counted, counting
+from handbones.commands.console import collection_of, counted, counting, decode_first
 from handbones.commands.options import Opener, SkipBad, looking, numbers, without_model
 from handbones.errors import UsageError, UserError
 from handbones.files import new_folder
@@ -55,6 +55,7 @@ def measure(
         if not cases:
             raise UserError(f"{data}: no labels to measure: give --bundle to measure what a model finds")
         _check_untold(cases, given)
+        decode_first(collection, cases, skip_bad=skip_bad)
         tables = Tables()
         notes: list[str] = []
         with counting("pictures", len(cases)) as progress:

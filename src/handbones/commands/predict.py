@@ -58,7 +58,6 @@ def predict(
     beside = sorted(["overlays"] * overlays + [*more])
     settings = json.dumps({**segmenter.settings(), "beside": beside}, indent=1)
     make_folder(out)
-    notes: list[str] = []
     coco = CocoDocument()
     if not resume:
         shard.clear(out / "submission.csv")
@@ -74,17 +73,16 @@ def predict(
             progress(len(submission.done))
             write = partial(_write, out, overlays=overlays, more=more)
             for case, segmentation in in_background(write, zip(todo, segmenter.segment_with(todo), strict=True)):
-                submission.write(case.name, segmentation.rle())
-                notes += _notes(case, segmentation)
+                submission.write(case.name, segmentation.rle(), _notes(case, segmentation))
                 if "coco" in more:
                     coco.add(case.name, segmentation)
                 progress(1)
+    for line in submission.notes:
+        print(line)
     work = json.dumps([segmenter.settings(), [case.name for case in every]])
     shard.merge(out / "submission.csv", started - _SLACK_S, work)
     if "coco" in more:
         write_text(out / "coco.json", coco.to_json())
-    for line in notes:
-        print(line)
     if shard.rank == 0:  # of several processes one speaks for all
         beside = [_MORE[kind] for kind in _MORE if kind in more]
         _say_written(out, every, ["submission.csv", "labels", *["overlays"] * overlays, *beside])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from handbones.collection import Case
-from handbones.commands.console import collection_of, counting, quoted
+from handbones.commands.console import collection_of, counting, decode_first, quoted
 from handbones.commands.options import Bundles, Opener, SkipBad, looking
 from handbones.errors import UserError
 from handbones.files import whole_folder
@@ -42,6 +42,7 @@ def pseudo(
     cases = [case for case in collection.cases if case.labels is None]
     if not cases:
         raise UserError(f"{data}: every picture has labels: there is nothing to label")
+    decode_first(collection, cases, skip_bad=skip_bad)
     segmenter = opener(bundle)
     limits = labelling.Limits(agreement, confidence)
     judged: list[Judged] = []

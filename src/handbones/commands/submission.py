@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from handbones.collection import open_collection
-from handbones.commands.console import counted
+from handbones.commands.console import counted, counting
 from handbones.commands.options import picture_shape
 from handbones.errors import UsageError, UserError
 from handbones.radiograph import Size, picture_size
@@ -30,17 +30,19 @@ def submission(
     ] = None,
 ) -> None:
     """Check a submission: columns, order, counts, names, and runs that fit, ascend and do not overlap."""
-    from handbones.inference.submission import check_submission  # noqa: PLC0415 slow to load
+    from handbones.inference.submission import check_submission, count_rows  # noqa: PLC0415 slow to load
 
     if action != "check":
         raise UsageError(f"submission {action}: there is only: submission check FILE")
     names, shapes = (None, {}) if data is None else _wanted(data)
-    problems = check_submission(file, picture_shape(size or _SIZE), names, {} if size else shapes)
-    shown = list(islice(problems, _SHOWN))
+    shape = picture_shape(size or _SIZE)
+    with counting("rows", count_rows(file)) as progress:
+        problems = check_submission(file, shape, names, {} if size else shapes, seen=progress)
+        shown = list(islice(problems, _SHOWN))
+        rest = sum(1 for _ in problems)
     if not shown:
         print(f"{file}: all is well" + f" for pictures of {_SIZE}" * (size is None and data is None))
         return
-    rest = sum(1 for _ in problems)
     for line in shown:
         print(line)
     raise UserError(f"{file}: {counted(len(shown) + rest, 'problem')}" + f", {_SHOWN} of them above" * bool(rest))

@@ -1,10 +1,11 @@
 """Submission files: written picture by picture, taken up again after a cut, read row by row, checked."""
 
 import csv
+import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -28,7 +29,8 @@ class SubmissionWriter:
 
     Use it as a context manager. Until it is whole it is NAME.part; an exception inside deletes that, unless `keep` and
     there is something in it. With `resume`, the pictures that such a part, or the finished file, holds whole are kept,
-    and listed in `done`. Entering raises `UserError` where another process writes the same file.
+    and listed in `done`; what was noted of them is in `notes`, and in NAME.notes until all is whole. Entering raises
+    `UserError` where another process writes the same file.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, keep: bool = False, resume: bool = False) -> None:
@@ -36,6 +38,9 @@ class SubmissionWriter:
         self.part = self.path.with_name(f"{self.path.name}.part")
         self.done: list[str] = []
         """Names of the pictures that were there already, in order."""
+        self.notes: list[str] = []
+        """What a user should know of the pictures, in order."""
+        self._notes = self.path.with_name(f"{self.path.name}.notes")
         self._keep = keep
         self._resume = resume
         self._more = False
@@ -54,6 +59,9 @@ class SubmissionWriter:
                 if self._resume and self.part.exists():
                     self.done, length = _whole_pictures(self.part)
                     os.truncate(self.part, length)
+                self.notes = _notes_of(self._notes, self.done)
+                if not self.done:
+                    self._notes.unlink(missing_ok=True)
                 self._file = self.part.open("a" if self.done else "w", encoding="utf-8", newline="")
             except OSError as error:
                 raise explain(error, self.path, "write") from error
@@ -63,13 +71,20 @@ class SubmissionWriter:
             self._rows.writerow(COLUMNS)
         return self
 
-    def write(self, image_name: str, rle: Sequence[str]) -> None:
-        """Add the 29 rows of one picture: its file name with the ending, and its run lengths in the official order."""
+    def write(self, image_name: str, rle: Sequence[str], notes: Sequence[str] = ()) -> None:
+        """Add the 29 rows of one picture: its file name with the ending, and its run lengths in the official order.
+
+        `notes` are lines that a user should see, after a cut and a resume, too. Raises `UserError`.
+        """
         try:
+            if notes:  # before the rows: with these the picture is done
+                with self._notes.open("a", encoding="utf-8", newline="") as file:
+                    file.writelines(f"\n{json.dumps((image_name, note))}" for note in notes)
             self._rows.writerows((image_name, label, text) for label, text in zip(BONES, rle, strict=True))
             self._file.flush()
         except OSError as error:
             raise explain(error, self.path, "write") from error
+        self.notes += notes
         self._more = True
 
     def __exit__(
@@ -80,12 +95,27 @@ class SubmissionWriter:
                 self._file.close()
                 if kind is None:
                     self.part.replace(self.path)
+                    self._notes.unlink(missing_ok=True)
             except OSError as problem:
                 if kind is None:
                     raise explain(problem, self.path, "write") from problem
             finally:
                 if kind is not None and not (self._keep and self._more):
                     self.part.unlink(missing_ok=True)
+                    self._notes.unlink(missing_ok=True)
+
+
+def _notes_of(path: Path, names: Sequence[str]) -> list[str]:
+    """What an earlier run noted of these pictures, but for a line that a crash left unfinished."""
+    if not names or not path.exists():
+        return []
+    noted: dict[tuple[str, str], None] = {}  # a picture whose rows were cut off is noted again
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError):
+            name, note = json.loads(line)
+            noted[name, note] = None
+    known = set(names)
+    return [note for name, note in noted if name in known]
 
 
 def _whole_pictures(path: Path) -> tuple[list[str], int]:
@@ -144,23 +174,42 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
         raise UserError(f"{path}: not a submission: {error}") from None
 
 
+def count_rows(path: str | os.PathLike[str]) -> int:
+    """Rows of a submission, by its ends of lines alone; 0 for a pipe. Raises `UserError` where it cannot be read."""
+    if not Path(path).is_file():  # a pipe can be read once alone
+        return 0
+    try:
+        with Path(path).open("rb") as file:
+            ends = sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+    except OSError as error:
+        raise explain(error, path, "read the submission") from None
+    return max(ends - 1, 0)
+
+
 def check_submission(
     path: str | os.PathLike[str],
     shape: tuple[int, int],
     names: Sequence[str] | None = None,
     shapes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+    *,
+    seen: Callable[[int], None] | None = None,
 ) -> Iterator[str]:
     """What the competition would not take, one line each.
 
-    Pictures are (height, width) as `shapes` says by name, or `shape`; `names`: those wanted, in order. Raises
-    `UserError` where the file is no submission at all.
+    Pictures are (height, width) as `shapes` says by name, or `shape`; `names`: those wanted, in order; `seen` is told
+    how many more rows are done. Raises `UserError` where the file is no submission at all.
     """
     found: list[str] = []
-    for name, rows in groupby(read_rows(path), key=lambda row: row.image_name):
-        if name in found:
+    known: set[str] = set()
+    for name, of_picture in groupby(read_rows(path), key=lambda row: row.image_name):
+        rows = list(of_picture)
+        if name in known:
             yield f"{name}: its rows do not stand together"
         found.append(name)
-        yield from _check_picture(name, list(rows), shapes.get(name, shape))
+        known.add(name)
+        yield from _check_picture(name, rows, shapes.get(name, shape))
+        if seen:
+            seen(len(rows))
     if not found:
         yield "no rows"
     if names is not None and found != list(names):

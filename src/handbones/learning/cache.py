@@ -14,6 +14,9 @@ from handbones.files import atomic_path, explain, write_text
 from handbones.learning.warp import Gray
 from handbones.radiograph import load_radiograph
 
+_SHARED_BY = 16
+"""Processes that fill a folder at the same time; each counts it anew when it has written this part of the room."""
+
 
 def _most_open() -> int:
     """Pictures that a process keeps mapped: half of the files that it may have open."""
@@ -39,6 +42,8 @@ class PictureCache:
         self.folder = folder
         self.limit = limit
         self._full = False
+        self._spare = 0.0
+        """Bytes that may be written until the folder is counted again."""
         self._open: dict[Path, tuple[str, Gray]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -88,9 +93,12 @@ class PictureCache:
     def _has_room(self, size: int) -> bool:
         assert self.folder is not None
         if self.limit is not None and not self._full:
-            with os.scandir(self.folder) as entries:
-                used = sum(_size(entry) for entry in entries)
-            self._full = used + size > self.limit
+            self._spare -= size
+            if self._spare < 0:
+                with os.scandir(self.folder) as entries:
+                    room = self.limit - size - sum(_size(entry) for entry in entries)
+                self._full = room < 0
+                self._spare = room / _SHARED_BY
         return not self._full
 
     def _explain(self, error: OSError | UserError, case: Case) -> UserError:

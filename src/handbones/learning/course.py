@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from handbones.anatomy import ANATOMY, BONES, GROUPS
 from handbones.errors import UserError
+from handbones.learning import cpu
 from handbones.learning.metadata import describe_errors
 from handbones.learning.module import BoneModule
 from handbones.learning.run import Run
@@ -172,6 +173,8 @@ class Course(Callback):
         assert isinstance(module, BoneModule)
         self.world.spread(module.model.buffers())  # running means, which each process takes of its own batches
         self.validating = True
+        if module.device.type == "cpu":
+            cpu.release_memory()
         module.errors.restart()
         scores = validate(module.predict, self.examiner, self.recipe.validation.threshold, self.world)
         self.validating = False

@@ -40,6 +40,14 @@ def keep_memory() -> None:
             mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
+def release_memory() -> None:
+    """Give back what `keep_memory` has kept, before other work than training's takes pieces of other sizes."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+        if trim is not None:
+            trim(0)
+
+
 def quicken(network: nn.Module) -> None:
     """Give the convolutions of a network quicker gradients where there are some; names and results stay."""
     for layer in network.modules():

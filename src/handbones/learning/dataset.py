@@ -68,6 +68,8 @@ class TrainingSet(Dataset[Any]):
         self.scenes = False
         """Whether phantoms come as scenes, for the device to render."""
         self._heaps = _heaps(cases, recipe.data.tilted)
+        self._order: tuple[int, npt.NDArray[np.intp]] = (-1, np.empty(0, np.intp))
+        """The pass that was asked for last, and its cases: to order many anew for each sample takes long."""
         self._drawn: dict[int, tuple[Outlines, Hinge | None]] = {}
         self._rectangles: dict[int, Rectangle] = {}
         self._told: dict[int, Metadata] = {}
@@ -150,16 +152,24 @@ class TrainingSet(Dataset[Any]):
         if self._is_pseudo(serial):
             return int(self._rng(_PSEUDO, serial).integers(self.true, len(self.cases)))
         which, position = divmod(serial, self.pass_samples)
+        known, order = self._order
+        if known != which:
+            order = self._order_of(which)
+            self._order = which, order
+        # Where there are fewer cases than go into a step, a pass takes some of them twice.
+        return int(order[position % len(order)])
+
+    def _order_of(self, which: int) -> npt.NDArray[np.intp]:
+        """The cases of a pass."""
         rng = self._rng(_ORDER, which)
         if not self._heaps:
-            # Where there are fewer cases than go into a step, a pass takes some of them twice.
-            return int(rng.permutation(self.true)[position % self.true])
+            return rng.permutation(self.true)
         shares = np.array([share for share, _ in self._heaps])
         ends = np.floor(np.cumsum(shares) * self.pass_samples + rng.random()).astype(int)
         ends[-1] = self.pass_samples
         counts = np.diff(ends, prepend=0)
         taken = [np.resize(rng.permutation(heap), n) for n, (_, heap) in zip(counts, self._heaps, strict=True)]
-        return int(rng.permutation(np.concatenate(taken))[position])
+        return rng.permutation(np.concatenate(taken))
 
     def _is_pseudo(self, serial: int) -> bool:
         """Whether a sample is one of those at the head of its batch that have pseudo-labels."""

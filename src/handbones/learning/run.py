@@ -11,7 +11,7 @@ cache/        decoded pictures, while it trains
 
 import csv
 import errno
-import filecmp
+import hashlib
 import io
 import json
 import logging
@@ -136,14 +136,17 @@ class Split:
 
 def _without_copies(cases: list[Case], of: Sequence[Case]) -> list[Case]:
     """The cases whose picture is not byte for byte one of those: under another name nothing else tells."""
-    by_size: dict[int, list[Path]] = {}
-    for case in of:
-        by_size.setdefault(case.image.stat().st_size, []).append(case.image)
+    sizes = {case.image: case.image.stat().st_size for case in (*cases, *of)}
+    in_both = {sizes[case.image] for case in cases} & {sizes[case.image] for case in of}
 
-    def copied(image: Path) -> bool:
-        return any(filecmp.cmp(image, other, shallow=False) for other in by_size.get(image.stat().st_size, ()))
+    def digest(case: Case) -> bytes | None:
+        if sizes[case.image] not in in_both:
+            return None
+        with case.image.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
 
-    return [case for case in cases if not copied(case.image)]
+    known = {digest(case) for case in of} - {None}
+    return [case for case in cases if digest(case) not in known]
 
 
 def refuse_another(folder: Path) -> None:

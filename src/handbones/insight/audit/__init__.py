@@ -26,10 +26,10 @@ def audit(
 
     What is usual is learned from the collection itself. With fewer than 20 cases that have labels of 8 bones
     and more, places and sizes of bones are not judged, nor are they in a hand of fewer bones: nothing is `reversed`,
-    `swapped`, `misplaced` or of another `size`, and `noted` is told so. `seen` is told of each labelled case that was
-    judged.
+    `swapped`, `misplaced` or of another `size`, and `noted` is told so. `seen` is told how many
+    more cases were compared with all others, and of each labelled one that was judged.
     """
-    findings = list(picture_findings(survey))
+    findings = list(picture_findings(survey, seen=seen))
     labelled = survey.labelled
     if labelled.cases:
         sides = [facts.side_labels for facts in labelled.facts]

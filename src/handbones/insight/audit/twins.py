@@ -1,6 +1,7 @@
 """The same picture twice, under two names."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -22,11 +23,16 @@ _NEIGHBOURS = 3
 """Pictures that each one is compared with closely."""
 _CLOSE_UP = 192
 _BLOCK = 1024
+_KEPT = 2048
+"""Small pictures in memory."""
 
 
-def picture_findings(survey: Survey) -> Iterator[Finding]:
-    """Pictures that are copies of each other, mirrored ones too, even if scaled, moved or toned a little."""
-    for first, second, correlation, mirrored in copies(survey):
+def picture_findings(survey: Survey, *, seen: Callable[[int], None] | None = None) -> Iterator[Finding]:
+    """Pictures that are copies of each other, mirrored ones too, even if scaled, moved or toned a little.
+
+    `seen` is told how many more were compared with all.
+    """
+    for first, second, correlation, mirrored in copies(survey, seen=seen):
         one, two = survey.cases[first], survey.cases[second]
         told, other = (one, two) if (one.split == "train", two.split == "test") == (True, True) else (two, one)
         leak = one.split != two.split
@@ -36,45 +42,49 @@ def picture_findings(survey: Survey) -> Iterator[Finding]:
         yield Finding(told, "leak" if leak else "duplicate", (), correlation / ALIKE, reason, other)
 
 
-def copies(survey: Survey) -> list[tuple[int, int, float, bool]]:
-    """Pairs of pictures that are one: positions, the earlier first, correlation, whether mirrored."""
+def copies(survey: Survey, *, seen: Callable[[int], None] | None = None) -> list[tuple[int, int, float, bool]]:
+    """Pairs of pictures that are one: positions, the earlier first, correlation, whether mirrored.
+
+    `seen` is told how many more pictures were compared with all.
+    """
     prints = np.array([facts.exposure.fingerprint for facts in survey.facts])
     if len(prints) < 2:
         return []
-    pictures: dict[int, Gray] = {}
 
+    @lru_cache(maxsize=_KEPT)
     def picture(index: int) -> Gray:
-        if index not in pictures:
-            pictures[index] = shrink(survey.facts[index].exposure.small_picture(), _CLOSE_UP)
-        return pictures[index]
+        return shrink(survey.facts[index].exposure.small_picture(), _CLOSE_UP)
 
     found = []
-    for mirrored in (False, True):
-        for one, two in sorted(_likely(prints, mirrored)):
-            second = picture(two)[:, ::-1] if mirrored else picture(two)
-            correlation = likeness(picture(one), second)
-            if correlation > ALIKE:
-                found.append((one, two, correlation, mirrored))
+    for mirrored, one, two in _likely(prints, seen):
+        second = picture(two)[:, ::-1] if mirrored else picture(two)
+        correlation = likeness(picture(one), second)
+        if correlation > ALIKE:
+            found.append((one, two, correlation, mirrored))
     return found
 
 
-def _likely(prints: Gray, mirrored: bool) -> set[tuple[int, int]]:
-    """Pairs worth a closer look: the nearest few of each picture, if they are near."""
-    rows = _fine_prints(prints)
-    columns = _fine_prints(prints[:, :, ::-1]) if mirrored else rows
-    pairs = set()
+def _likely(prints: Gray, seen: Callable[[int], None] | None) -> list[tuple[bool, int, int]]:
+    """Pairs worth a closer look, after whether the second is mirrored: the nearest few of each, if they are near."""
+    rows, turned = _fine_prints(prints), _fine_prints(prints[:, :, ::-1])
+    pairs: set[tuple[bool, int, int]] = set()
     for start in range(0, len(rows), _BLOCK):
-        likeness_of = rows[start : start + _BLOCK] @ columns.T
-        block = np.arange(len(likeness_of))
-        likeness_of[block, start + block] = -1
-        nearest = np.argsort(-likeness_of, axis=1)[:, :_NEIGHBOURS]
-        for row, near in zip(block, nearest, strict=True):
-            pairs |= {
-                (min(start + int(row), int(other)), max(start + int(row), int(other)))
-                for other in near
-                if likeness_of[row, other] > _LIKELY
-            }
-    return pairs
+        block = rows[start : start + _BLOCK]
+        for mirrored, columns in ((False, rows), (True, turned)):
+            pairs |= {(mirrored, min(pair), max(pair)) for pair in _nearest(block @ columns.T, start)}
+        if seen:
+            seen(len(block))
+    return sorted(pairs)
+
+
+def _nearest(likeness_of: npt.NDArray[np.float32], start: int) -> Iterator[tuple[int, int]]:
+    """The nearest few of each of some pictures, if they are near, by the correlation (block, n) with all."""
+    block = np.arange(len(likeness_of))
+    likeness_of[block, start + block] = -1
+    few = min(_NEIGHBOURS, likeness_of.shape[1])
+    nearest = np.argpartition(likeness_of, -few, axis=1)[:, -few:]
+    near = likeness_of[block[:, None], nearest] > _LIKELY
+    yield from zip((start + np.nonzero(near)[0]).tolist(), nearest[near].tolist(), strict=True)
 
 
 def _fine_prints(prints: Gray) -> npt.NDArray[np.float32]:

@@ -57,11 +57,11 @@ def add_tilt(page: Page, survey: Survey) -> list[Table]:
 
 def _fold_rows(survey: Survey, way: Stratify) -> list[tuple[int, int, float, float]]:
     """Of each fold: number, pictures, percent bent, percent left; nothing where folds cannot be made."""
+    tilt = np.array([facts.tilt for facts in survey.facts])
     try:
-        pairs = folds(survey.cases, _FOLDS, stratify=way)
+        pairs = folds(survey.cases, _FOLDS, stratify=way, tilts=tilt.tolist())
     except UserError:
         return []
-    tilt = np.array([facts.tilt for facts in survey.facts])
     left = np.array([side == "left" for side in survey.sides()])
     rows = []
     for number, (_, valid) in enumerate(pairs):
