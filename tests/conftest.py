@@ -6,6 +6,8 @@ import pytest
 from hypothesis import settings
 
 from drawn import write_collection
+from handbones.metadata import Metadata, write_metadata
+from pictures import labels, picture
 
 # A change is judged by what it alters, not by luck. To look for more: pytest --hypothesis-profile search.
 settings.register_profile("same", derandomize=True)
@@ -37,3 +39,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_cover(folder, recipe, {})
     export_onnx(network, recipe, {}, folder / "model.onnx")
     return folder
+
+
+@pytest.fixture
+def competition(tmp_path: Path) -> Path:
+    """Three people with both hands and labels, one without labels, and the table."""
+    root = tmp_path / "data"
+    for person in ("ID001", "ID002", "ID010"):
+        for name in (f"image{person[2:]}", f"image{person[2:]}_R"):
+            picture(root / "train/DCM" / person / f"{name}.png")
+            labels(root / "train/outputs_json" / person / f"{name}.json")
+    picture(root / "test/DCM/ID003/image9_L.png")
+    write_metadata(root / "meta_data.xlsx", [(1, Metadata(30, "F")), (3, Metadata(40, "M"))])
+    return root
