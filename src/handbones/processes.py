@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -42,10 +43,12 @@ def in_processes(work: Callable[[Item], Result], items: Sequence[Item], count: i
 
 def leave_with_parent() -> None:
     """End this process when the one that started it has gone: who is killed cannot say so, and this would wait on."""
-    parent = os.getppid()
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only a process of multiprocessing's has one that it works for"
 
     def watch() -> None:
-        while os.getppid() == parent:
+        # Both: Windows does not tell that a parent is gone; of forked processes one may hold what tells another.
+        while parent.is_alive() and (sys.platform == "win32" or os.getppid() == parent.pid):
             time.sleep(_LOOK_S)
         os._exit(1)
 

@@ -2,6 +2,7 @@
 
 import json
 import pkgutil
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from handbones import commands
 from handbones.cli import VERBS, expand_homes, run, spread_settings
 from handbones.commands.console import counting, quoted
 from handbones.commands.train import first_model, say_what_next
+from handbones.recipe import load_recipe
 
 HEAVY = ("torch", "matplotlib", "pandas", "sklearn", "lightning", "numba")
 
@@ -146,6 +148,17 @@ def test_what_a_look_at_the_wrist_goes_with() -> None:
     assert first_model(Path("default")) == Path("default")
     assert first_model(Path("default-wrist")) == "default"
     assert first_model(None) == "FIRST"
+
+
+def test_a_run_that_took_the_place_of_its_first_model_ends(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handbones.commands.train.load_bundle", lambda _: SimpleNamespace(recipe=load_recipe("wrist")))
+    for name, first in (("a", "b"), ("b", "a")):
+        shutil.copytree(bundle, tmp_path / name / "bundle")
+        cases = {"train": [], "init": {"bundle": str(tmp_path / first)}}
+        (tmp_path / name / "cases.json").write_text(json.dumps(cases))
+    assert first_model(tmp_path / "a") == "FIRST"
 
 
 def test_a_look_at_the_wrist_is_used_beside_the_first_model(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,7 @@ def test_the_folder_is_not_counted_for_each_picture(tmp_path: Path, monkeypatch:
     counted = []
     whole = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: counted.append(path) or whole(path))
-    cache = PictureCache(tmp_path, limit=1_000_000)
+    cache = PictureCache(tmp_path, limit=20_000_000)
 
     def fill(first: int, last: int) -> int:
         for number in range(first, last):
@@ -91,8 +91,8 @@ def test_the_folder_is_not_counted_for_each_picture(tmp_path: Path, monkeypatch:
         return last - first
 
     assert fill(0, 500) == 500 and 1 < len(counted) < 20
-    (tmp_path / "another.npy").write_bytes(bytes(480_000))  # of another process, which is noticed
-    assert 0 < fill(500, 1000) < 60
+    (tmp_path / "another.npy").write_bytes(bytes(19_500_000))  # of another process, which is noticed
+    assert fill(500, 1000) < 100
 
 
 def test_more_pictures_than_files_that_may_be_open(

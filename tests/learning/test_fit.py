@@ -249,7 +249,7 @@ def test_starts_from_a_bundle(run: tuple[Path, Outcome], drawn: Path, tmp_path: 
     assert card["init"] == {"digest": load_bundle(run[0] / "bundle" / "model.onnx").digest(), "data": earlier["data"]}
     with pytest.raises(UsageError, match=r"network\.stride: --init .* was trained with another: leave it out"):
         fit(tiny("network.stride=4"), tmp_path / "other", open_collection(drawn), init=run[0])
-    with pytest.raises(UsageError, match=r"loss\.softmax: .* was trained without it"):
+    with pytest.raises(UsageError, match=r"loss\.softmax: .* was trained otherwise: --set loss\.softmax=0"):
         softmax = ("loss.softmax=1", "loss.bce=0", "loss.dice=0")
         fit(tiny(*softmax), tmp_path / "other", open_collection(drawn), init=run[0])
     for place in (run[0], run[1].bundle / "model.onnx"):

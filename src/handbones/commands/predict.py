@@ -77,12 +77,12 @@ def predict(
                 if "coco" in more:
                     coco.add(case.name, segmentation)
                 progress(1)
-    for line in submission.notes:
-        print(line)
     work = json.dumps([segmenter.settings(), [case.name for case in every]])
     shard.merge(out / "submission.csv", started - _SLACK_S, work)
     if "coco" in more:
         write_text(out / "coco.json", coco.to_json())
+    for line in submission.notes:
+        print(line)
     if shard.rank == 0:  # of several processes one speaks for all
         beside = [_MORE[kind] for kind in _MORE if kind in more]
         _say_written(out, every, ["submission.csv", "labels", *["overlays"] * overlays, *beside])

@@ -117,14 +117,16 @@ def _plan(collection: Collection | None, minutes: float, overrides: list[str], f
 
 def first_model(init: Path | None) -> Path | str:
     """The model that a look at the wrist goes with: the one that it started from; where that sees wrists alone, its."""
-    while init is not None and str(init) != PACKAGED[1]:
+    seen: set[Path] = set()
+    while init is not None and str(init) != PACKAGED[1] and init.absolute() not in seen:
+        seen.add(init.absolute())  # a run that took the place of the one it started from leads back to itself
         try:
             if load_bundle(init).recipe.hand != "wrist":
                 return init
         except UserError:  # it is not there any more
             break
         init = started_from(init)
-    return "FIRST" if init is None or str(init) != PACKAGED[1] else PACKAGED[0]
+    return PACKAGED[0] if str(init) == PACKAGED[1] else "FIRST"
 
 
 def say_what_next(folder: Path, bundle: Path, *, interrupted: bool, beside: Path | str | None) -> None:

@@ -29,8 +29,8 @@ class SubmissionWriter:
 
     Use it as a context manager. Until it is whole it is NAME.part; an exception inside deletes that, unless `keep` and
     there is something in it. With `resume`, the pictures that such a part, or the finished file, holds whole are kept,
-    and listed in `done`; what was noted of them is in `notes`, and in NAME.notes until all is whole. Entering raises
-    `UserError` where another process writes the same file.
+    and listed in `done`; what was noted of them is in `notes`, and with `keep` in NAME.notes until all is whole.
+    Entering raises `UserError` where another process writes the same file.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, keep: bool = False, resume: bool = False) -> None:
@@ -60,7 +60,7 @@ class SubmissionWriter:
                     self.done, length = _whole_pictures(self.part)
                     os.truncate(self.part, length)
                 self.notes = _notes_of(self._notes, self.done)
-                if not self.done:
+                if self._keep and not self.done:
                     self._notes.unlink(missing_ok=True)
                 self._file = self.part.open("a" if self.done else "w", encoding="utf-8", newline="")
             except OSError as error:
@@ -77,7 +77,7 @@ class SubmissionWriter:
         `notes` are lines that a user should see, after a cut and a resume, too. Raises `UserError`.
         """
         try:
-            if notes:  # before the rows: with these the picture is done
+            if notes and self._keep:  # before the rows: with these the picture is done
                 with self._notes.open("a", encoding="utf-8", newline="") as file:
                     file.writelines(f"\n{json.dumps((image_name, note))}" for note in notes)
             self._rows.writerows((image_name, label, text) for label, text in zip(BONES, rle, strict=True))
@@ -95,14 +95,16 @@ class SubmissionWriter:
                 self._file.close()
                 if kind is None:
                     self.part.replace(self.path)
-                    self._notes.unlink(missing_ok=True)
+                    if self._keep:
+                        self._notes.unlink(missing_ok=True)
             except OSError as problem:
                 if kind is None:
                     raise explain(problem, self.path, "write") from problem
             finally:
                 if kind is not None and not (self._keep and self._more):
                     self.part.unlink(missing_ok=True)
-                    self._notes.unlink(missing_ok=True)
+                    if self._keep:
+                        self._notes.unlink(missing_ok=True)
 
 
 def _notes_of(path: Path, names: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from handbones.files import atomic_path, explain, write_text
 from handbones.learning.warp import Gray
 from handbones.radiograph import load_radiograph
 
-_SHARED_BY = 16
+_SHARED_BY = 256
 """Processes that fill a folder at the same time; each counts it anew when it has written this part of the room."""
 
 

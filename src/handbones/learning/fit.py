@@ -75,8 +75,9 @@ def fit(
     if bundle is not None:
         recipe = inherit(recipe, bundle.recipe)
         if (recipe.loss.softmax > 0) != (bundle.recipe.loss.softmax > 0):
-            how = "with" if bundle.recipe.loss.softmax else "without"
-            raise UsageError(f"loss.softmax: {init} was trained {how} it, so its logits mean something else")
+            parts = "bce=0 dice=0 softmax=1" if bundle.recipe.loss.softmax else "softmax=0 bce=8 dice=1"
+            remedy = " ".join(f"loss.{part}" for part in parts.split())
+            raise UsageError(f"loss.softmax: --init {init} was trained otherwise: --set {remedy} is as there")
     elif resume and (out / RECIPE).exists():
         recipe = inherit(recipe, load_recipe(out / RECIPE))
     if bundle is None and not resume:

@@ -78,9 +78,12 @@ def _likely(prints: Gray, seen: Callable[[int], None] | None) -> list[tuple[bool
 
 
 def _nearest(likeness_of: npt.NDArray[np.float32], start: int) -> Iterator[tuple[int, int]]:
-    """The nearest few of each of some pictures, if they are near, by the correlation (block, n) with all."""
+    """The nearest few before each of some pictures, if they are near, by the correlation (block, n) with all.
+
+    Only those before: where there are many copies, each but the first has to be told as one.
+    """
     block = np.arange(len(likeness_of))
-    likeness_of[block, start + block] = -1
+    likeness_of[np.arange(likeness_of.shape[1]) >= (start + block)[:, None]] = -1
     few = min(_NEIGHBOURS, likeness_of.shape[1])
     nearest = np.argpartition(likeness_of, -few, axis=1)[:, -few:]
     near = likeness_of[block[:, None], nearest] > _LIKELY
