@@ -96,6 +96,8 @@ ROWS: dict[str, Script | Ours] = {
     "small: 192 px, one size, batches of 8": Ours("small", (*AS_IT_WAS, "input.size=192")),
     # The recipes for GPUs from nothing, at an eighth of their size.
     "shrunk: balanced": Ours("balanced", SHRUNK),
+    "shrunk: balanced at 192 px": Ours("balanced", (*SHRUNK, "input.size=192", *ONE_SIZE)),
+    "shrunk: balanced at 192 px, growing": Ours("balanced", (*SHRUNK, "input.size=192", "input.grow_from=96")),
     "shrunk: deeplab": Ours("deeplab", SHRUNK),
     "shrunk: strong": Ours("strong", (*SHRUNK, "input.size=256", "patches.size=128")),
     # What each part brings: one left out, or one put in.
