@@ -19,12 +19,10 @@ def test_a_rival_trains_goes_on_and_is_scored(tmp_path: Path, monkeypatch: pytes
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     import rivals
 
-    monkeypatch.setattr(rivals, "SIZE", 64)
-    monkeypatch.setattr(rivals, "BATCH", 2)
     cases = open_collection(write_collection(tmp_path / "data", people=2)).labelled
-    first = rivals.PlainUnet("none")
+    first = rivals.PlainUnet("none", size=64, batch=2)
     assert first.train(cases, 0.05, 1, tmp_path / "last.pt", workers=0) > 0
-    second = rivals.PlainUnet("none")
+    second = rivals.PlainUnet("none", size=64, batch=2)
     assert second.train(cases, 0.05, 1, tmp_path / "last.pt", workers=0) > 0
     own, other = (rival.network.state_dict() for rival in (first, second))
     assert all(torch.equal(own[name], other[name]) for name in own)
