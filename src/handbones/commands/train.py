@@ -67,9 +67,8 @@ def train(
     with TrainingConsole() as console:
         outcome = fit(chosen, folder, collection, pseudo=guessed, init=init, resume=resume, watch=console)
     if outcome.first:
-        beside = (
-            first_model(init or started_from(folder)) if load_bundle(outcome.bundle).recipe.hand == "wrist" else None
-        )
+        of_wrist = load_bundle(outcome.bundle).recipe.hand == "wrist"
+        beside = first_model(init or started_from(folder)) if of_wrist else None
         say_what_next(folder, outcome.bundle, interrupted=outcome.interrupted, beside=beside)
     if outcome.interrupted:
         raise KeyboardInterrupt

@@ -75,8 +75,8 @@ def fit(
     if bundle is not None:
         recipe = inherit(recipe, bundle.recipe)
         if (recipe.loss.softmax > 0) != (bundle.recipe.loss.softmax > 0):
-            parts = "bce=0 dice=0 softmax=1" if bundle.recipe.loss.softmax else "softmax=0 bce=8 dice=1"
-            remedy = " ".join(f"loss.{part}" for part in parts.split())
+            parts = dict.fromkeys(recipe.loss.parts, 0.0) | bundle.recipe.loss.parts
+            remedy = " ".join(f"loss.{name}={weight:g}" for name, weight in parts.items())
             raise UsageError(f"loss.softmax: --init {init} was trained otherwise: --set {remedy} is as there")
     elif resume and (out / RECIPE).exists():
         recipe = inherit(recipe, load_recipe(out / RECIPE))
@@ -176,7 +176,8 @@ def _learn(
         watch.said(f"nothing was left to train: {remedy}")
     if world.writes:
         _finish(run, module, course)
-    world.largest([0.0])  # nobody leaves before the first has written: torchrun would end it
+    with _plain_errors(world):
+        world.largest([0.0])  # nobody leaves before the first has written: torchrun would end it
     return Outcome(run.bundle, course.state(), course.interrupted, world.writes)
 
 

@@ -187,7 +187,7 @@ class Run:
             refuse_another(self.folder)
         recipe, cases = self.folder / RECIPE, self.folder / CASES
         if resume:
-            self.steps_done()
+            self.steps_done()  # raises where the checkpoint is damaged, before anything is written
             changed = [name for name in differences(load_recipe(recipe), self.recipe) if name not in _MAY_CHANGE]
             if changed:
                 raise UsageError(
