@@ -11,16 +11,8 @@ from pydantic import BaseModel
 
 from handbones.anatomy import BONES
 from handbones.errors import UsageError
-from handbones.recipe import (
-    Recipe,
-    differences,
-    field_names,
-    inherit,
-    load_recipe,
-    parse_recipe,
-    recipe_folder,
-    recipe_names,
-)
+from handbones.recipe import Recipe, differences, field_names, inherit, load_recipe, parse_recipe, recipe_names
+from handbones.recipe.reading import recipe_folder
 
 
 @pytest.mark.parametrize("name", recipe_names())

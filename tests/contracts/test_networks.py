@@ -17,7 +17,9 @@ from handbones.errors import UserError
 from handbones.learning.export import export_onnx, onnx_state, save_weights
 from handbones.learning.losses import SegmentationLoss
 from handbones.learning.networks import Network, build_network, start_head
-from handbones.recipe import Decoder, MetadataSettings, Recipe, load_recipe
+from handbones.recipe import Recipe, load_recipe
+from handbones.recipe.learning import Decoder
+from handbones.recipe.samples import MetadataSettings
 
 pytestmark = pytest.mark.train
 

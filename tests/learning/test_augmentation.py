@@ -7,7 +7,7 @@ import pytest
 from handbones.learning.augmentation import draw_warp
 from handbones.learning.gray import change_gray
 from handbones.raster import pack, rasterise, unpack
-from handbones.recipe import AugmentSettings
+from handbones.recipe.samples import AugmentSettings
 
 WILD = AugmentSettings(
     flip=0.5, rotate=180, scale=(0.7, 1.4), shear=10, translate=0.1, zoom=0.5, brightness=0.2, contrast=0.5, gamma=1,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from handbones.learning.gray import change_gray, collimate
-from handbones.recipe import AugmentSettings
+from handbones.recipe.samples import AugmentSettings
 
 PICTURE = np.add.outer(np.arange(96), np.arange(96)).astype(np.uint8) + np.uint8(30)
 CHANGES = {

@@ -14,7 +14,7 @@ from scipy import ndimage
 from handbones.anatomy import INDEX
 from handbones.learning.losses import SegmentationLoss, coverage, last_bone
 from handbones.learning.outlines import signed_distance, skeleton
-from handbones.recipe import LossSettings
+from handbones.recipe.learning import LossSettings
 
 pytestmark = pytest.mark.train
 

@@ -29,7 +29,8 @@ from handbones.learning.metadata import EstimateErrors, EstimateLoss
 from handbones.learning.networks import build_network
 from handbones.learning.world import World
 from handbones.metadata import Metadata, write_metadata
-from handbones.recipe import MetadataSettings, Recipe, load_recipe
+from handbones.recipe import Recipe, load_recipe
+from handbones.recipe.samples import MetadataSettings
 
 pytestmark = pytest.mark.train
 

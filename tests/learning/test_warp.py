@@ -10,7 +10,7 @@ from handbones.learning.augmentation import cut_patch, draw_patch, draw_warp
 from handbones.learning.warp import Bend, Warp
 from handbones.metric import dice_from_counts, packed_counts
 from handbones.raster import Outlines, grow, rasterise, unpack
-from handbones.recipe import AugmentSettings, PatchSettings
+from handbones.recipe.samples import AugmentSettings, PatchSettings
 from shapes import random_labels
 
 WILD = AugmentSettings(

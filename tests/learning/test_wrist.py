@@ -12,7 +12,7 @@ from handbones.learning.warp import Warp
 from handbones.learning.wrist import Hinge
 from handbones.metric import dice_from_counts, packed_counts
 from handbones.raster import Outlines, grow, rasterise
-from handbones.recipe import AugmentSettings
+from handbones.recipe.samples import AugmentSettings
 from handbones.sides import wrist_tilt
 from hands import SIZE, hand
 

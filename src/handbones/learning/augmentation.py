@@ -8,7 +8,7 @@ from handbones.anatomy import ANATOMY
 from handbones.learning.warp import Bend, Gray, Warp
 from handbones.learning.wrist import Hinge, Turn
 from handbones.raster import Outlines, Packed
-from handbones.recipe import AugmentSettings, PatchSettings
+from handbones.recipe.samples import AugmentSettings, PatchSettings
 
 _CELLS = 5
 """Cells of a bend along a side: coarse enough to bend bones instead of crumpling them."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from handbones.learning.warp import Gray
 from handbones.raster import Packed
-from handbones.recipe import AugmentSettings
+from handbones.recipe.samples import AugmentSettings
 
 _LOUDEST = 127
 """Noise is held in signed bytes."""

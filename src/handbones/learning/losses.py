@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from handbones.anatomy import BONES
 from handbones.learning.outlines import REACH, signed_distance, skeleton
-from handbones.recipe import LossSettings
+from handbones.recipe.learning import LossSettings
 
 _PICTURES_AND_PLACES = (0, 2, 3)
 _LINES_SIDE = 96

@@ -10,7 +10,7 @@ from handbones.collection import Case, metadata_from_labels
 from handbones.encoding import CHOICES, SCALES
 from handbones.errors import UserError
 from handbones.learning.world import World
-from handbones.recipe import MetadataSettings
+from handbones.recipe.samples import MetadataSettings
 
 _WIDTH = 64
 _SOURCES = {

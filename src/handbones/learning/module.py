@@ -14,7 +14,8 @@ from handbones.learning.losses import SegmentationLoss
 from handbones.learning.metadata import EstimateErrors, EstimateLoss
 from handbones.learning.networks import Network
 from handbones.learning.supervision import Supervision
-from handbones.recipe import Recipe, ScheduleSettings, TrainingSettings
+from handbones.recipe import Recipe
+from handbones.recipe.learning import ScheduleSettings, TrainingSettings
 
 
 class BoneModule(LightningModule):

@@ -20,7 +20,9 @@ from handbones.learning.decoders import HighResolution
 from handbones.learning.licences import refusal
 from handbones.learning.metadata import Estimator, Modulation
 from handbones.learning.weights import encoder_weights, load_encoder, load_torchvision_weights
-from handbones.recipe import InputSettings, MetadataSettings, NetworkSettings, Recipe
+from handbones.recipe import Recipe
+from handbones.recipe.learning import NetworkSettings
+from handbones.recipe.samples import InputSettings, MetadataSettings
 
 logger = logging.getLogger(__name__)
 

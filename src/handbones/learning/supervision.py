@@ -9,7 +9,7 @@ from handbones.anatomy import BONES
 from handbones.errors import UsageError
 from handbones.inference.frame import MULTIPLE
 from handbones.learning.networks import Network, start_head
-from handbones.recipe import NetworkSettings
+from handbones.recipe.learning import NetworkSettings
 
 
 class Supervision(nn.Module):
