@@ -1,7 +1,5 @@
 """Labels that a model gives: how far it agrees with itself, what speaks against them, and a collection of the rest."""
 
-import csv
-import io
 import os
 import shutil
 from collections.abc import Sequence
@@ -14,7 +12,7 @@ import numpy.typing as npt
 from handbones.anatomy import BONES
 from handbones.collection import Case
 from handbones.errors import UserError
-from handbones.files import atomic_path, explain, make_folder, write_text
+from handbones.files import atomic_path, explain, make_folder, write_csv
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter, read
 from handbones.inference.writers import write_label_json
@@ -147,10 +145,8 @@ def link(source: Path, target: Path) -> None:
 
 def write_table(path: Path, judged: Sequence[Judged]) -> None:
     """Write a row for each picture: whether it is kept or why not, confidence, agreement of each bone."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("person", "image", "kept", "reason", "confidence", "agreement", *BONES))
+    rows: list[tuple[object, ...]] = [("person", "image", "kept", "reason", "confidence", "agreement", *BONES)]
     for one in judged:
         numbers = [f"{value:.4f}" for value in (one.confidence, one.agreement.mean(), *one.agreement)]
-        writer.writerow((one.case.person, one.case.name, int(not one.reason), one.reason, *numbers))
-    write_text(path, text.getvalue())
+        rows.append((one.case.person, one.case.name, int(not one.reason), one.reason, *numbers))
+    write_csv(path, rows)

@@ -1,7 +1,5 @@
 """How good a bundle is on labelled radiographs: Dice by picture, bone and group, at the pictures' own size."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ import numpy.typing as npt
 from handbones.anatomy import ANATOMY, BONES, GROUPS
 from handbones.collection import Case, tilt_of
 from handbones.errors import UserError
-from handbones.files import write_text
+from handbones.files import write_csv, write_text
 from handbones.inference.segmentation import Segmentation
 from handbones.inference.segmenter import Segmenter
 from handbones.labels import load_labels
@@ -91,13 +89,10 @@ class Evaluation:
 
     def write(self, folder: Path) -> None:
         """Write dice.csv (person, image, bone, dice) and summary.json."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("person", "image", "bone", "dice"))
+        rows = [("person", "image", "bone", "dice")]
         for case, row in zip(self.cases, self.dice, strict=True):
-            head = case.person, case.name
-            writer.writerows((*head, bone, f"{value:.6f}") for bone, value in zip(BONES, row, strict=True))
-        write_text(folder / "dice.csv", text.getvalue())
+            rows += [(case.person, case.name, bone, f"{value:.6f}") for bone, value in zip(BONES, row, strict=True)]
+        write_csv(folder / "dice.csv", rows)
         write_text(folder / "summary.json", json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n")
 
 

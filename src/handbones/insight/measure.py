@@ -4,8 +4,6 @@ Definitions and their sources: docs/measurements.md. Everything is in square pix
 of the pixels is known.
 """
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ import numpy.typing as npt
 
 from handbones.anatomy import ANATOMY, BONES, INDEX
 from handbones.errors import UsageError
-from handbones.files import write_text
+from handbones.files import write_csv
 from handbones.inference.hand import hands_of, spots_of
 from handbones.inference.segmentation import Segmentation, labels_of
 from handbones.insight.shapes import SEVERAL, Shapes, in_two_places, shapes_of
@@ -254,9 +252,7 @@ class Tables:
         """Write bones.csv and ratios.csv; returns their paths. Raises `UserError`."""
         paths = [folder / "bones.csv", folder / "ratios.csv"]
         for path, rows in zip(paths, (self.bones, self.hands), strict=True):
-            text = io.StringIO()
-            csv.writer(text, lineterminator="\n").writerows(rows)
-            write_text(path, text.getvalue())
+            write_csv(path, rows)
         return paths
 
 

@@ -1,7 +1,5 @@
 """Tables as CSV files."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from handbones.files import write_text
+from handbones.files import write_csv
 
 
 @dataclass(frozen=True)
@@ -22,12 +20,9 @@ class Table:
 
     def write(self, folder: Path) -> Path:
         """Write `folder`/`name`.csv; returns its path. Raises `UserError`."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.header)
-        writer.writerows([_plain(value) for value in row] for row in self.rows)
-        write_text(folder / f"{self.name}.csv", text.getvalue())
-        return folder / f"{self.name}.csv"
+        path = folder / f"{self.name}.csv"
+        write_csv(path, [self.header, *([_plain(value) for value in row] for row in self.rows)])
+        return path
 
 
 def _plain(value: Any) -> Any:

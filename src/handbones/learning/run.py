@@ -9,10 +9,8 @@ tensorboard/  the course of loss, speed and Dice, for TensorBoard
 cache/        decoded pictures, while it trains
 """
 
-import csv
 import errno
 import hashlib
-import io
 import json
 import logging
 import math
@@ -34,7 +32,7 @@ from handbones.anatomy import BONES
 from handbones.bundle import CARD, CASES, ONNX, RECIPE, WEIGHTS, Card, load_bundle, save_cover, trained_on
 from handbones.collection import Case, Collection
 from handbones.errors import UsageError, UserError
-from handbones.files import atomic_path, explain, make_folder, write_text
+from handbones.files import atomic_path, explain, make_folder, write_csv, write_text
 from handbones.folds import folds
 from handbones.labels import load_labels
 from handbones.learning.export import export_onnx, load_network, save_weights
@@ -259,11 +257,8 @@ class Run:
 
     def write_history(self, history: list[dict[str, float]]) -> None:
         """A row for each validation, with the fields of `State`."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
-        write_text(self.folder / "history.csv", text.getvalue())
+        fields = list(history[0])
+        write_csv(self.folder / "history.csv", [fields, *([row.get(field, "") for field in fields] for row in history)])
 
     def finish(self, network: Network, state: State, *, onnx: bool = True) -> None:
         """Give the bundle its ONNX file, if wanted; a run without a validation keeps `network` as it is."""

@@ -1,7 +1,5 @@
 """Known mistakes planted in a synthetic collection, and the list of them: what an audit is measured on."""
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handbones.files import write_text
+from handbones.files import write_csv
 from handbones.labels import Labels, load_labels, save_labels
 from handbones.phantom.order import Order, draw_hands, write_hand, write_picture
 from handbones.phantom.settings import PhantomSettings, Things
@@ -212,12 +210,9 @@ def _area(labels: Labels, bone: str) -> float:
 
 
 def _write(path: Path, defects: Sequence[Defect]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = [COLUMNS]
     for defect in sorted(defects, key=lambda d: (d.hand.name, d.kind)):
         hand, other = defect.hand, defect.other.name if defect.other else ""
-        writer.writerow(
-            (defect.kind, hand.order.split, hand.picture.parent.name, hand.picture.name, " ".join(defect.bones), other)
-        )
-    write_text(path, text.getvalue())
+        bones = " ".join(defect.bones)
+        rows.append((defect.kind, hand.order.split, hand.picture.parent.name, hand.picture.name, bones, other))
+    write_csv(path, rows)

@@ -1,13 +1,11 @@
 """What an audit can find, and what it has found."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from handbones.collection import Case
-from handbones.files import write_text
+from handbones.files import write_csv, write_text
 
 
 @dataclass(frozen=True)
@@ -75,25 +73,14 @@ def ranked(findings: Iterable[Finding]) -> list[Finding]:
 
 def write_findings(path: Path, findings: Sequence[Finding]) -> None:
     """Write findings as a CSV: rank, split, person, image, kind, gross, score, bones, other, reason."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("rank", "split", "person", "image", "kind", "gross", "score", "bones", "other", "reason"))
+    rows: list[tuple[object, ...]] = [
+        ("rank", "split", "person", "image", "kind", "gross", "score", "bones", "other", "reason")
+    ]
     for rank, found in enumerate(findings, 1):
-        writer.writerow(
-            (
-                rank,
-                found.case.split,
-                found.case.person,
-                found.case.name,
-                found.kind,
-                int(found.gross),
-                f"{found.score:.2f}",
-                " ".join(found.bones),
-                found.other.full_name if found.other else "",
-                found.reason,
-            )
-        )
-    write_text(path, text.getvalue())
+        case, other = found.case, found.other.full_name if found.other else ""
+        what = found.kind, int(found.gross), f"{found.score:.2f}", " ".join(found.bones)
+        rows.append((rank, case.split, case.person, case.name, *what, other, found.reason))
+    write_csv(path, rows)
 
 
 def write_exclude(path: Path, findings: Iterable[Finding]) -> int:
