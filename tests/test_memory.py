@@ -31,6 +31,12 @@ def test_other_errors_are_not_of_memory(text: str) -> None:
     assert explain_memory(RuntimeError(text), tiny(), validating=False, workers=0) is None
 
 
+def test_a_worker_that_ended_says_what_may_be_wrong() -> None:
+    error = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+    line = explain_memory(error, tiny(), validating=False, workers=3)
+    assert line is not None and "training.workers (now 3)" in line and "__main__" in line
+
+
 @pytest.mark.parametrize(("precision", "told"), [("32", True), ("bf16", False), ("auto", False)])
 def test_precision_is_left_to_the_gpu(precision: str, told: bool) -> None:
     recipe = tiny(f'training.precision="{precision}"')

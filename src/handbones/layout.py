@@ -27,6 +27,8 @@ _PICTURES = ("train/DCM", "test/DCM", "DCM", "images")
 """Where the pictures of a collection lie, unless they lie in its folder itself."""
 _DRAWN = frozenset({"overlays", "indexed", "masks"})
 """Folders of pictures there, which are no radiographs."""
+_HIDDEN = (".", "__", "@", "$", "System Volume Information")
+"""How folders begin that are a system's own, as a Synology's @eaDir of thumbnails and the $RECYCLE.BIN of Windows."""
 SHOWN = "-bones"
 """What `handbones show` adds to the name of a picture for the drawing that it writes."""
 _DIRECTORY = "DICOMDIR"
@@ -189,8 +191,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         for name in folders[:]:
             place = parent / name
             real = place.resolve() if place.is_symlink() else above[-1] / name
-            # "@" as of @eaDir, where a Synology keeps thumbnails
-            if name.startswith((".", "__", "@")) or name in drawn or real in above:
+            if name.startswith(_HIDDEN) or name in drawn or real in above:
                 folders.remove(name)
             else:
                 places[place] = (*above, real)
@@ -208,7 +209,7 @@ def tell_apart(pairs: list[Pair], root: Path) -> None:
     heaps: dict[str, list[tuple[Pair, Path]]] = {}
     for pair in pairs:
         if pair.image and pair.image != root:
-            heaps.setdefault(pair.stem, []).append((pair, pair.image.relative_to(root / place)))
+            heaps.setdefault(pair.stem.casefold(), []).append((pair, pair.image.relative_to(root / place)))
     for heap in heaps.values():
         if len({inside.parent for _, inside in heap}) > 1:
             for pair, inside in heap:

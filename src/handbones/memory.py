@@ -58,10 +58,8 @@ def explain_memory(error: Exception, recipe: "Recipe", *, validating: bool, work
     """What ran out and what to lower, in one line; None if the error is of another kind."""
     text = str(error)
     in_worker = "DataLoader worker" in text
-    if in_worker and "Bus error" in text:
-        return f"/dev/shm is full: lower training.workers (now {workers}), or enlarge it (docker run --shm-size=8g)"
-    if in_worker and "signal: Killed" in text:
-        return f"a worker was killed, as happens where memory runs out: lower training.workers (now {workers})"
+    if in_worker and (ended := _end_of_worker(text, workers)):
+        return ended
     which = full_memory(error)
     if which is None:
         return None
@@ -82,3 +80,16 @@ def explain_memory(error: Exception, recipe: "Recipe", *, validating: bool, work
     if recipe.patches.size is None:
         parts.append("train on parts of the pictures (patches.size)")
     return f"{place}: " + ", or ".join(parts)
+
+
+def _end_of_worker(text: str, workers: int) -> str | None:
+    if "Bus error" in text:
+        return f"/dev/shm is full: lower training.workers (now {workers}), or enlarge it (docker run --shm-size=8g)"
+    if "signal: Killed" in text:
+        return f"a worker was killed, as happens where memory runs out: lower training.workers (now {workers})"
+    if "exited unexpectedly" in text:  # all that Windows tells, or a start that failed
+        return (
+            f"a worker has ended: by what it says above; where memory ran out, lower training.workers (now {workers}); "
+            "in a script of your own, train under if __name__ == '__main__'"
+        )
+    return None

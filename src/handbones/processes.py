@@ -17,6 +17,8 @@ from handbones.errors import UserError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_MOST = 61
+"""Processes of a pool: Windows waits for no more."""
 _LOOK_S = 1.0
 """Seconds between looks whether the parent is there."""
 
@@ -28,7 +30,7 @@ def in_processes(work: Callable[[Item], Result], items: Sequence[Item], count: i
     """
     # Forked processes would inherit OpenCV's threads as they stand, and wait for them for ever.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=spawn, initializer=_begin) as pool:
+    with ProcessPoolExecutor(min(count, _MOST), mp_context=spawn, initializer=_begin) as pool:
         number_of = {pool.submit(work, item): number for number, item in enumerate(items)}
         try:
             for future in as_completed(number_of):

@@ -64,10 +64,26 @@ def test_a_copy_is_not_decoded_again(case: Case, tmp_path: Path, monkeypatch: py
 def test_several_processes_share_a_folder(drawn: Path, tmp_path: Path) -> None:
     cases = open_collection(drawn).labelled
     cache = PictureCache(tmp_path / "cache")
-    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         pictures = list(pool.map(cache.load, cases * 2))
     assert all(np.array_equal(a, case.load()[0].pixels) for a, case in zip(pictures, cases * 2, strict=True))
     assert len(kept(tmp_path / "cache")) == len(cases)
+
+
+def test_a_picture_that_another_process_has_kept_meanwhile_is_taken(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows replaces no file that the other one reads."""
+    folder = tmp_path / "cache"
+
+    def lose(place: Path) -> None:
+        monkeypatch.undo()
+        PictureCache(folder).load(case)
+        raise PermissionError(errno.EACCES, "in use", str(place))
+
+    monkeypatch.setattr("handbones.learning.cache.np.save", lambda place, _: lose(place))
+    assert np.array_equal(PictureCache(folder).load(case), case.load()[0].pixels)
+    assert len(kept(folder)) == 1
 
 
 def test_no_more_than_the_limit_is_kept(drawn: Path, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def thresholds(text: str | None) -> float | list[float] | None:
     except ValueError:
         pass
     try:
-        by_label = json.loads(Path(text).read_text(encoding="utf-8"))
+        by_label = json.loads(Path(text).read_text(encoding="utf-8-sig"))
     except OSError:  # as for JSON itself, which is no name of a file
         raise UsageError(f"--threshold {text}: neither a number nor a JSON file that can be read") from None
     except ValueError:

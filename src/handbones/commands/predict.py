@@ -102,12 +102,12 @@ def pictures_of(inputs: Sequence[Path], *, skip_bad: bool = False) -> list[Case]
 
     Prints which are left out. Raises `UserError` where none is left, or two of them would write the same files.
     """
-    by_stem: dict[str, Case] = {}
+    by_stem: dict[str, Case] = {}  # in small letters: Windows and macOS take hand.json and Hand.json for one file
     for path in inputs:
         collection = open_collection(path, strict=not skip_bad, deep=skip_bad, part="test", labels_wanted=False)
         say_left_out(collection, most=len(collection.problems))
         for case in collection.cases:
-            first = by_stem.setdefault(case.stem, case).image
+            first = by_stem.setdefault(case.stem.casefold(), case).image
             if first.resolve() != case.image.resolve():
                 raise UserError(f"{case.image}: has the same name as {first}: give the folder above both, or two --out")
     if not by_stem:

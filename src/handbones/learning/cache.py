@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +79,14 @@ class PictureCache:
             else:
                 content = case.image.read_bytes()
                 name = _digest(content)
-                write_text(note, name)
+                with _unless_there(note):
+                    write_text(note, name)
             file = self.folder / f"{name}.npy"
             if not file.exists():
                 picture = load_radiograph(case.image, content).to_uint8()
                 if not self._has_room(picture.nbytes):
                     return picture
-                with atomic_path(file) as temporary:
+                with _unless_there(file), atomic_path(file) as temporary:
                     np.save(temporary, picture)
             mapped: Gray = np.load(file, mmap_mode="r")
         except (OSError, UserError) as error:
@@ -110,6 +113,19 @@ class PictureCache:
                 f"set data.cache_limit, or do without: data.cache=false"
             )
         return error if isinstance(error, UserError) else explain(error, case.image, "read")
+
+
+@contextmanager
+def _unless_there(path: Path) -> Iterator[None]:
+    """Let it pass that `path` cannot be written where a process that was faster has put the same there.
+
+    Windows replaces no file that is open or mapped.
+    """
+    try:
+        yield
+    except UserError:
+        if not path.exists():
+            raise
 
 
 def _size(entry: os.DirEntry[str]) -> int:

@@ -109,6 +109,7 @@ def fit(
         try:
             return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None, grows=grows)
         finally:
+            gc.collect()  # Windows removes no picture that is mapped, as what is left of the loaders has some
             run.tidy()
 
 

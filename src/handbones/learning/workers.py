@@ -1,5 +1,6 @@
 """Worker processes, which make samples while the network learns."""
 
+import multiprocessing
 import os
 import signal
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -50,11 +51,14 @@ def worker_options(count: int, world: World | None = None) -> dict[str, Any]:
     Those of processes that train together must not be forked: the threads by which these talk may hold a lock of
     Python's at that moment, and a worker that inherits it waits for ever. (Python before 3.12 frees it too late.)
     """
-    together = count > 0 and world is not None and world.size > 1
+    together = world is not None and world.size > 1
+    # A fork server, which Python from 3.14 on takes for itself on Linux, would stand between the two: neither learns of
+    # the other's end then, and a signal for the process group ends it.
+    anew = count > 0 and (together or multiprocessing.get_start_method() != "fork")
     return {
         "num_workers": count,
         "persistent_workers": count > 0,
-        "multiprocessing_context": Spawning() if together else None,
+        "multiprocessing_context": Spawning() if anew else None,
         "worker_init_fn": _start,
     }
 
