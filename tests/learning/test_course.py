@@ -1,5 +1,6 @@
 """The clock of a training: the same for one process as for several."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,24 +41,49 @@ def test_a_validation_is_not_due_because_it_took_long(
     now = [0.0]
     monkeypatch.setattr(module_of_course, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
-    def validate(*_: object) -> np.ndarray:
+    def validate(*_: object, **__: object) -> np.ndarray:
         now[0] += 90
         return np.random.default_rng(0).random((2, 29))
 
     monkeypatch.setattr(module_of_course, "validate", validate)
     recipe = tiny("training.steps=null", "training.minutes=10", "validation.steps=null", "validation.minutes=1")
-    course = Course(recipe, MagicMock(), 0, [], Watch(), Alike(0, processes), learned=True)  # type: ignore[arg-type]
+    watch = MagicMock(spec=Watch)
+    course = Course(recipe, MagicMock(), 0, [], watch, Alike(0, processes), learned=True)  # type: ignore[arg-type]
     module, trainer = MagicMock(spec=BoneModule), MagicMock(global_step=0, loggers=[], accumulate_grad_batches=1)
     module.model, module.errors, module.trainer = MagicMock(), MagicMock(), trainer
     module.errors.means.return_value = {}
     course.on_fit_start(trainer, module)
     course.on_train_start(trainer, module)  # measures the model that it goes on from
     assert course.history[0]["progress"] == pytest.approx(0.15)
-    for step in range(1, 61):
+    for step in range(1, 361):
         now[0] += 1
         trainer.global_step = step
         course.on_train_batch_end(trainer, module, {"loss": torch.tensor(1.0)}, {"pictures": torch.zeros(2)}, step)
-    assert [row["step"] for row in course.history] == [0, 60]
+    assert [row["step"] for row in course.history] == [0, 360]  # it learns four times as long as that took
+    lines = [call.args[0] for call in watch.said.call_args_list]
+    assert lines == [
+        "validating 2 pictures took 1.5 of 10 minutes: more is left to learn in with fewer of them (validation.limit)"
+    ]
+
+
+def test_who_stops_a_training_waits_for_no_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tiny("training.steps=10", "validation.steps=1")
+    course = Course(recipe, MagicMock(), 0, [], Watch())  # type: ignore[arg-type]
+
+    def validate(*_: object, seen: Callable[[int, int], None]) -> np.ndarray:
+        seen(1, 2)
+        course.stop_asked = True
+        seen(2, 2)
+        pytest.fail("not needed any more")
+
+    monkeypatch.setattr(module_of_course, "validate", validate)
+    module, trainer = MagicMock(spec=BoneModule), MagicMock(global_step=0, loggers=[], accumulate_grad_batches=1)
+    module.model, module.errors = MagicMock(), MagicMock()
+    course.on_fit_start(trainer, module)
+    course.on_train_start(trainer, module)
+    trainer.global_step = 1
+    course.on_train_batch_end(trainer, module, {"loss": torch.tensor(1.0)}, {"pictures": torch.zeros(2)}, 1)
+    assert course.interrupted and trainer.should_stop and not course.history and not course.validating
 
 
 def test_the_first_validation_takes_nothing_from_the_warm_up(tmp_path: Path) -> None:

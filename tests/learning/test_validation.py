@@ -48,9 +48,21 @@ def test_validation_goes_through_all_cases_in_order(drawn: Path) -> None:
         words = np.stack([truths[canvas.numpy().tobytes()] for canvas in canvases[:, 0]])
         return torch.from_numpy(20.0 * ((words[:, None] >> np.arange(29)[None, :, None, None]) & 1) - 10)
 
-    scores = validate(perfect, batches, 0.5)
+    told: list[tuple[int, int]] = []
+    scores = validate(perfect, batches, 0.5, seen=lambda done, total: told.append((done, total)))
+    assert told[-1] == (6, 6) and told == sorted(told)
     assert scores.shape == (6, 29)
     np.testing.assert_allclose(scores, 1)
+
+
+def test_canvases_are_kept_up_to_a_limit(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handbones.learning.validation._MOST_KEPT", 2 * 64 * 64)
+    cases = open_collection(drawn).labelled
+    dataset = ValidationSet(load_recipe("small", ["input.size=64"]), cases, PictureCache(None))
+    first = [dataset[index].canvas for index in range(len(cases))]
+    again = [dataset[index].canvas for index in range(len(cases))]
+    assert sum(a is b for a, b in zip(first, again, strict=True)) == 2
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_phantoms_validate_where_there_are_no_cases() -> None:

@@ -162,6 +162,16 @@ class TrainingConsole(Watch):
             self._last_line = time.monotonic()
             self.console.print(f"{100 * state.progress:3.0f} %  {state.minutes:.1f} min  {text}")
 
+    def examined(self, done: int, total: int) -> None:
+        """How far a validation is, if it takes its time."""
+        text = f"validating: {done} of {total} pictures"
+        if self.live:
+            if self.task is not None:
+                self.progress.update(self.task, description=text)
+        elif time.monotonic() - self._last_line >= self.PLAIN_SECONDS:
+            self._last_line = time.monotonic()
+            self.console.print(text)
+
     def validated(self, state: State, bones: dict[str, float]) -> None:
         """A line with the Dice of a validation."""
         groups = ", ".join(f"{group} {_mean(bones, group):.3f}" for group in GROUPS)

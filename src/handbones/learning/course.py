@@ -22,6 +22,15 @@ from handbones.learning.watch import State, Watch
 from handbones.learning.world import World
 from handbones.recipe import Recipe
 
+_LEARNING = 4.0
+"""Times as long as a validation took, learning goes on before the clock makes the next one due."""
+_LONG = 0.1
+"""Share of the budget from which on a validation is worth a word."""
+
+
+class _CutShortError(Exception):
+    """Ends a validation that nobody waits for."""
+
 
 class Course(Callback):
     """Runs validation and checkpoints when they are due, and ends the training with its budget.
@@ -64,6 +73,7 @@ class Course(Callback):
         self.step = 0
         self._earlier = 0.0  # seconds of training in the sessions before this one
         self._validated = (0, 0.0)  # step and seconds of the last validation
+        self._took = 0.0  # seconds that it took
         self._dice = self._best = math.nan
         self.waited: Callable[[], float] = lambda: 0.0
         """Seconds that batches were waited for so far; for who has the loader to set."""
@@ -149,12 +159,12 @@ class Course(Callback):
         done = self.progress() >= 1
         if self._meter.due() or done:
             self._report(trainer)
-        validated = not self.interrupted and (done or self._validation_due())
-        if validated:
+        validated = False
+        if not self.interrupted and (done or self._validation_due()):
             # Cut off between its first model and a checkpoint, a run could neither go on nor begin anew.
             if not any(row["step"] for row in self.history):
                 self.run.save_checkpoint(trainer)
-            self.run_validation(module)
+            validated = self.run_validation(module)
             self._agree()  # whoever was asked to stop while the model was written
         over = done or self.interrupted or self.stale
         # After a validation, too: whoever resumes must know of the best model that is there.
@@ -168,18 +178,29 @@ class Course(Callback):
         self._agreed, asked = self.world.largest([self._own_seconds, float(self.stop_asked)])
         self.interrupted = asked > 0
 
-    def run_validation(self, module: LightningModule) -> None:
-        """Validate now and have the run keep what came out."""
+    def run_validation(self, module: LightningModule) -> bool:
+        """Validate now and have the run keep what came out; False if it was cut short, as who stops a training wants.
+
+        A resume makes up for that one.
+        """
         assert isinstance(module, BoneModule)
         self.world.spread(module.model.buffers())  # running means, which each process takes of its own batches
         self.validating = True
         if module.device.type == "cpu":
             cpu.release_memory()
         module.errors.restart()
-        scores = validate(module.predict, self.examiner, self.recipe.validation.threshold, self.world)
+        began = self._own_seconds
+        try:
+            scores = validate(
+                module.predict, self.examiner, self.recipe.validation.threshold, self.world, seen=self._examined
+            )
+        except _CutShortError:
+            self.validating = False
+            return False
         self.validating = False
         errors = module.errors.means(self.world)
         self._agree()  # the time that it took is no time since it
+        self._tell_of_time(self.seconds - began, len(scores))
         means = scores.mean(axis=0) if self.by_tilt is None else self.by_tilt.mean(scores)
         decides = deciding(self.recipe)
         parts = {} if self.by_tilt is None else self.by_tilt.figures(scores.take(decides, axis=1))
@@ -206,6 +227,23 @@ class Course(Callback):
         if self.stale:
             self.watch.said(f"no better Dice in {self.recipe.training.patience} validations: the training ends")
         self._meter.restart(self.waited())
+        return True
+
+    def _examined(self, done: int, total: int) -> None:
+        """Show how far a validation is; end it, if somebody wants the training to stop and no other process waits."""
+        if self.stop_asked and self.world.size == 1:
+            raise _CutShortError
+        self.watch.examined(done, total)
+
+    def _tell_of_time(self, took: float, pictures: int) -> None:
+        """Say it once if validations take what is there to learn in."""
+        minutes, told = self.recipe.training.minutes, self._took > 0
+        self._took = took
+        if minutes and took > _LONG * 60 * minutes and not told:
+            self.watch.said(
+                f"validating {pictures} pictures took {took / 60:.1f} of {minutes:g} minutes: more is left to learn in "
+                "with fewer of them (validation.limit)"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -274,7 +312,8 @@ class Course(Callback):
         if due.epochs and self.pass_steps:
             steps.append(max(1, round(due.epochs * self.pass_steps)))
         by_step = bool(steps) and self.step - step >= min(steps)
-        return by_step or (due.minutes is not None and self.seconds - seconds >= 60 * due.minutes)
+        wait = max(60 * due.minutes, _LEARNING * self._took) if due.minutes is not None else math.inf
+        return by_step or self.seconds - seconds >= wait
 
 
 def _under(prefix: str, values: dict[str, Any]) -> dict[str, Any]:

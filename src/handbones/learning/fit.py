@@ -1,6 +1,5 @@
 """A training from recipe to bundle."""
 
-import gc
 import logging
 import warnings
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from handbones.learning.metadata import refuse_unknown
 from handbones.learning.module import BoneModule
 from handbones.learning.networks import Network, build_network, count_parameters
 from handbones.learning.run import PlainCheckpoints, Run, Split
-from handbones.learning.stopping import Stopping
+from handbones.learning.stopping import Stopping, collect_garbage
 from handbones.learning.tracking import build_loggers
 from handbones.learning.validation import ByTilt, ValidationSet, validation_loader
 from handbones.learning.watch import State, Watch
@@ -60,13 +59,15 @@ def fit(
     init: Path | None = None,
     resume: bool = False,
     watch: Watch | None = None,
+    onnx: bool = True,
 ) -> Outcome:
     """Train as the recipe says and leave the best model in `out`/bundle.
 
     `pseudo` is a collection with labels that a model gave; it trains and never validates. `init` is a bundle to start
     from instead of the recipe's weights, and decides what the recipe leaves open of the network and its input; `resume`
-    goes on with the run in `out`. Ctrl-C ends the training after the step at hand, with everything saved. Started by
-    `torchrun`, the processes train together: each takes batches of its own, and the first one writes and speaks.
+    goes on with the run in `out`. Without `onnx` the bundle has no ONNX file. Ctrl-C ends the training after the step
+    at hand, with everything saved. Started by `torchrun`, the processes train together: each takes batches of its own,
+    and the first one writes and speaks.
     Raises `UserError` and `UsageError`.
     """
     world = World.of_environment()
@@ -105,11 +106,11 @@ def fit(
             _start(network, recipe, bundle, init)
         grows = not resume and recipe.grows(bundle.recipe if bundle is not None else None)
         watch.said(_summary(recipe, run.split, count_parameters(network), grows=grows))
-        gc.collect()  # workers inherit nothing of an earlier training: its loader complains if it dies in one of them
+        collect_garbage()  # workers inherit nothing of an earlier training, whose loader complains if it dies in them
         try:
-            return _learn(network, recipe, run, world, watch, resume=resume, learned=bundle is not None, grows=grows)
+            learned = bundle is not None
+            return _learn(network, run, world, watch, resume=resume, learned=learned, grows=grows, onnx=onnx)
         finally:
-            gc.collect()  # Windows removes no picture that is mapped, as what is left of the loaders has some
             run.tidy()
 
 
@@ -136,10 +137,11 @@ def refuse_from_nothing(recipe: Recipe) -> None:
 
 
 def _learn(
-    network: Network, recipe: Recipe, run: Run, world: World, watch: Watch, *, resume: bool, learned: bool, grows: bool
+    network: Network, run: Run, world: World, watch: Watch, *, resume: bool, learned: bool, grows: bool, onnx: bool
 ) -> Outcome:
     """Train a network that is built; `learned` if it already knows bones. What is resumed knows both by itself."""
-    training, split = recipe.training, run.split
+    recipe, split = run.recipe, run.split
+    training = recipe.training
     cache = _cache(recipe, run)
     workers = worker_count(training.workers, world.size // world.nodes)
     samples = TrainingSet(recipe, split.train, cache, world.size, split.pseudo)
@@ -176,18 +178,17 @@ def _learn(
         remedy = "set training.patience higher, or to null" if course.stale else budget
         watch.said(f"nothing was left to train: {remedy}")
     if world.writes:
-        _finish(run, module, course)
+        _finish(run, module, course, onnx=onnx)
     with _plain_errors(world):
         world.largest([0.0])  # nobody leaves before the first has written: torchrun would end it
     return Outcome(run.bundle, course.state(), course.interrupted, world.writes)
 
 
-def _finish(run: Run, module: BoneModule, course: Course) -> None:
+def _finish(run: Run, module: BoneModule, course: Course, *, onnx: bool) -> None:
     """Leave a whole bundle; who has stopped the training can leave out the ONNX file, too."""
-    if not course.interrupted:
-        run.finish(module.model, course.state())
-    elif course.world.size > 1:  # which torchrun ends soon, whatever they do
-        run.finish(module.model, course.state(), onnx=False)
+    stopped = course.interrupted
+    if not stopped or not onnx or course.world.size > 1:  # torchrun ends these soon, whatever they do
+        run.finish(module.model, course.state(), onnx=onnx and not stopped)
     else:
         course.watch.said("writing the model; Ctrl-C leaves out model.onnx")
         with suppress(KeyboardInterrupt):

@@ -10,6 +10,7 @@ cache/        decoded pictures, while it trains
 """
 
 import errno
+import gc
 import hashlib
 import json
 import logging
@@ -17,6 +18,7 @@ import math
 import os
 import pickle
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -275,6 +277,8 @@ class Run:
 
     def tidy(self) -> None:
         """Remove what is of use to a process that trains alone."""
+        if sys.platform == "win32":
+            gc.collect()  # it removes no picture that is mapped, as what is left of the loaders has some
         if self.writes:
             shutil.rmtree(self.cache, ignore_errors=True)
 

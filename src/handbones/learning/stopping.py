@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM end a training after the step at hand."""
 
+import gc
 import signal
 import time
 from contextlib import suppress
@@ -12,6 +13,22 @@ from handbones.learning.watch import Watch
 
 _ECHO_S = 2.0
 """Seconds in which torchrun repeats to its processes what a terminal or a scheduler has told them, too."""
+
+
+def collect_garbage() -> None:
+    """Free what is unreachable, and let Ctrl-C wait: what is raised in a weak reference's callback Python drops."""
+    asked: list[int] = []
+    try:
+        before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    except ValueError:  # not in the main thread, where signals are somebody else's
+        gc.collect()
+        return
+    try:
+        gc.collect()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 class Stopping(Callback):
@@ -48,6 +65,7 @@ class Stopping(Callback):
         if not self.course.stop_asked:
             self.course.stop_asked = True
             self._asked = time.monotonic()
-            self.watch.said("stopping after this step; once more stops at once")
+            what = "in this validation" if self.course.validating else "after this step"
+            self.watch.said(f"stopping {what}; once more stops at once")
         elif self.course.world.size == 1 or time.monotonic() - self._asked > _ECHO_S:
             raise KeyboardInterrupt

@@ -113,7 +113,7 @@ def _train(
     shutil.rmtree(run, ignore_errors=True)
     referee = _Referee(trial, watch)
     try:
-        outcome = fit(recipe, run, collection, init=init, watch=referee)
+        outcome = fit(recipe, run, collection, init=init, watch=referee, onnx=False)
     except _HopelessError:
         watch.said("behind the median of the others: given up")
         return None
@@ -147,6 +147,9 @@ class _Referee(Watch):
 
     def stepped(self, state: State) -> None:
         self.watch.stepped(state)
+
+    def examined(self, done: int, total: int) -> None:
+        self.watch.examined(done, total)
 
     def validated(self, state: State, bones: dict[str, float]) -> None:
         self.watch.validated(state, bones)

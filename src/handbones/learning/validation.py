@@ -37,6 +37,8 @@ from handbones.recipe import Recipe
 Scores = npt.NDArray[np.float64]
 """(pictures, 29) Dice."""
 
+_MOST_KEPT = 2**28
+"""Bytes of canvases that a process keeps; what is beyond is made anew each time."""
 _FIRST_PHANTOM = 2**48
 """Validation phantoms have numbers that no training run reaches."""
 
@@ -102,7 +104,7 @@ class ValidationSet(Dataset[Item]):
     """The cases that validate, or the recipe's validation phantoms where there are none.
 
     Where prediction finds the hand first, a case is seen as if it had been found just where the labels have it.
-    What is small or slow to make is kept in memory: the canvases, and all of a phantom.
+    What is small or slow to make is kept in memory: canvases, up to a limit, and all of a phantom.
     """
 
     def __init__(self, recipe: Recipe, cases: Sequence[Case], cache: PictureCache) -> None:
@@ -110,6 +112,7 @@ class ValidationSet(Dataset[Item]):
         self.cases = cases[: recipe.validation.limit]
         self.cache = cache
         self._canvases: dict[int, tuple[Gray, View, tuple[int, int]]] = {}
+        self._kept = 0
         self._phantoms: dict[int, Item] = {}
 
     def __len__(self) -> int:
@@ -133,15 +136,19 @@ class ValidationSet(Dataset[Item]):
     def _case(self, index: int) -> Item:
         case = self.cases[index]
         assert case.labels is not None
-        if index not in self._canvases:
+        known = self._canvases.get(index)
+        if known is None:
             picture = self.cache.load(case)
             height, width = picture.shape
             rectangle = Rectangle.whole(height, width)
             if self.recipe.hand != "whole":
                 drawn = Outlines.of(load_labels(case.labels, (height, width)).by_bone())
                 rectangle = rectangle_of(drawn, height, width, wrist=self.recipe.hand == "wrist")
-            self._canvases[index] = (*self._see(picture, rectangle), (height, width))
-        canvas, view, (height, width) = self._canvases[index]
+            known = (*self._see(picture, rectangle), (height, width))
+            if self._kept + known[0].nbytes <= _MOST_KEPT:
+                self._kept += known[0].nbytes
+                self._canvases[index] = known
+        canvas, view, (height, width) = known
         truth = load_labels(case.labels, (height, width)).packed(height, width)
         told = metadata_from_labels(case) if self.recipe.metadata.targets else case.known
         return Item(canvas, view, truth, areas(self._counted(truth, view)), self._encode(case.known, told))
@@ -183,23 +190,27 @@ def validate(
     batches: DataLoader[list[Item]],
     threshold: float,
     world: World | None = None,
+    seen: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scores:
     """Dice of every picture and bone, (pictures, 29); `forward` maps (N, 1, H, W) uint8 to logits on any device.
 
     Where the recipe has metadata it is given (N, 2 inputs) and (N, 2 targets) as well.
 
-    Of several processes each scores the batches that its loader has, and all of them get all scores, in order.
+    Of several processes each scores the batches that its loader has, and all of them get all scores, in order. `seen`
+    is told of how many of its pictures a process has seen how many so far.
     """
-    scores = _validate(forward, batches, threshold)
+    numbers = [number for numbers in batches.batch_sampler or [] for number in numbers]
+    scores = _validate(forward, batches, threshold, lambda done: seen(done, len(numbers)))
     if world is None or world.size == 1:
         return scores
-    numbers = [number for numbers in batches.batch_sampler or [] for number in numbers]
     gathered = world.gather((numbers, scores))
     everywhere = np.concatenate([some for _, some in gathered])
     return everywhere[np.argsort([number for some, _ in gathered for number in some])]
 
 
-def _validate(forward: Callable[..., Tensor], batches: DataLoader[list[Item]], threshold: float) -> Scores:
+def _validate(
+    forward: Callable[..., Tensor], batches: DataLoader[list[Item]], threshold: float, seen: Callable[[int], None]
+) -> Scores:
     scores: list[npt.NDArray[np.float64]] = []
     pending: list[Future[npt.NDArray[np.float64]]] = []
     with torch.no_grad(), ThreadPoolExecutor(max_workers=2) as pool:
@@ -211,6 +222,7 @@ def _validate(forward: Callable[..., Tensor], batches: DataLoader[list[Item]], t
                 # The pictures of one pass through the network are compared during the next.
                 scores += [row.result() for row in pending]
                 pending = [pool.submit(score, *pair, threshold) for pair in zip(logits, group, strict=True)]
+                seen(len(scores) + len(pending))
         scores += [row.result() for row in pending]
     return np.array(scores).reshape(-1, len(BONES))
 

@@ -34,5 +34,8 @@ class Watch:
     def stepped(self, state: State) -> None:
         """The network has learnt a little more; called at most twice a second."""
 
+    def examined(self, done: int, total: int) -> None:
+        """So many pictures of a validation are done; of several processes, those of the first."""
+
     def validated(self, state: State, bones: dict[str, float]) -> None:
         """Mean Dice by bone of a validation that is over."""
