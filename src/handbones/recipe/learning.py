@@ -180,7 +180,9 @@ class ValidationSettings(Settings):
 
     epochs: float | None = setting(None, "a validation every so many epochs", "epochs", gt=0)
     steps: int | None = setting(None, "a validation every so many steps", "steps", ge=1)
-    minutes: float | None = setting(None, "a validation every so many minutes", "minutes", gt=0)
+    minutes: float | None = setting(
+        None, "a validation every so many minutes, or four times as long as one takes, if that is more", "minutes", gt=0
+    )
     batch: int = setting(8, "pictures that go through the network at once", "pictures", ge=1)
     threshold: float = setting(0.5, "a pixel belongs to a bone above this", "probability", gt=0, lt=1)
     limit: int | None = setting(None, "validate on the first so many cases only", "cases", ge=1)
