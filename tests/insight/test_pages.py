@@ -97,6 +97,22 @@ def test_show_verb_finds_the_labels(root: Path, tmp_path: Path, capsys: pytest.C
     assert run(["show", str(picture), "--out", "a.bmp"]) == 2
 
 
+def test_show_spares_what_it_draws(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture, labels = tmp_path / "a.png", tmp_path / "labels.png"  # --labels takes any name
+    picture.write_bytes(next((root / "train" / "DCM").rglob("*.png")).read_bytes())
+    save_labels(hand(0), tmp_path / "a.json")
+    shutil.copy(tmp_path / "a.json", labels)
+    (tmp_path / "linked.png").hardlink_to(picture)
+    before = picture.read_bytes(), labels.read_bytes()
+    given = [str(picture), "--labels", str(labels), "--out"]
+    for out, what in (("a.png", "the radiograph"), ("linked.png", "the radiograph"), ("labels.png", "the label file")):
+        assert run(["show", *given, str(tmp_path / out)]) == 2
+        told = f"handbones: --out {tmp_path / out}: is {what} itself, which would be gone: give another\n"
+        assert capsys.readouterr().err == told
+    assert (picture.read_bytes(), labels.read_bytes()) == before
+    assert run(["show", str(picture), "--out", str(tmp_path / "a-bones.png"), "--dpi", "50"]) == 0
+
+
 def test_measure_verb(root: Path, tmp_path: Path) -> None:
     assert run(["measure", str(root), "--out", str(tmp_path)]) == 0
     rows = list(csv.DictReader((tmp_path / "bones.csv").open(encoding="utf-8")))
