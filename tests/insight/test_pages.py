@@ -1,6 +1,7 @@
 """EDA and pictures of single cases."""
 
 import csv
+import io
 import re
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from handbones.cli import run
 from handbones.errors import UsageError
 from handbones.inference.segmentation import Segmentation
 from handbones.insight.eda.bones import _apart
+from handbones.insight.eda.people import _edges, _growth_figure
 from handbones.insight.portrait import show
 from handbones.labels import Labels, save_labels
 from hands import hand, picture_of, write_hands
@@ -134,3 +136,24 @@ def test_a_bone_that_nobody_drew_moves_no_label() -> None:
     places = np.array([[0.5, 0.5], [0.5, 0.51], [np.nan, np.nan]])
     moved = _apart(places)
     assert np.isfinite(moved[:2]).all() and abs(moved[1, 1] - moved[0, 1]) > 0.02
+
+
+@pytest.mark.parametrize("values", [[30], [20, 37], [20, 38], [20, 65], [148, 191], [2.5, 119.5]])
+def test_bins_hold_equally_many_whole_numbers(values: list[float]) -> None:
+    edges = _edges(np.array(values))
+    assert edges[0] <= values[0] and values[-1] <= edges[-1] and 2 <= len(edges) <= 19
+    widths = set(np.diff(edges))
+    assert len(widths) == 1 and widths.pop() % 1 == 0 and edges[0] % 1 == 0.5
+    even = np.arange(np.ceil(values[0]), values[-1] + 1)
+    assert len(set(np.histogram(even, edges)[0][1:-1])) <= 1
+
+
+def test_of_many_people_a_figure_keeps_no_point_each_and_its_legend_covers_none() -> None:
+    rng = np.random.default_rng(0)
+    rows = [("a", "FM"[i % 2], 150 + i % 40, rng.normal(14, 0.6)) for i in range(5000)]
+    figure = _growth_figure(rows, *(np.array([row[column] for row in rows]) for column in (2, 3)))
+    picture = io.StringIO()
+    figure.savefig(picture, format="svg")
+    assert len(picture.getvalue()) < 200_000
+    [axes], [legend] = figure.axes, figure.legends
+    assert legend.get_window_extent().y0 >= axes.get_window_extent().y1
