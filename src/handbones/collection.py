@@ -118,14 +118,15 @@ def open_collection(
     deep: bool = False,
     part: Split | None = None,
     labels_wanted: bool = True,
+    seen: Callable[[int, int], None] | None = None,
 ) -> Collection:
     """Find, pair and check the cases under `root`.
 
     The quick check reads the headers of pictures and all labels; `deep` also decodes every picture. With `strict`,
     problems raise one `UserError` that lists them; otherwise cases with a problem are left out and the problems are
     in the collection. With `part`, where there are pictures of that part, they are all that is looked at. Unless
-    `labels_wanted`, a picture without labels among others that have some is no problem. An empty or missing folder
-    always raises. `UsageError` for an unknown part.
+    `labels_wanted`, a picture without labels among others that have some is no problem. `seen` is told how many are
+    checked, and of how many. An empty or missing folder always raises. `UsageError` for an unknown part.
     """
     if part is not None and part not in get_args(Split):
         raise UsageError(f"part {part!r}: must be one of {', '.join(get_args(Split))}, or None for all")
@@ -144,7 +145,9 @@ def open_collection(
     if any(pair.image and pair.split == part for pair in pairs):
         pairs = [pair for pair in pairs if pair.split == part]
     with _threads() as pool:
-        list(pool.map(lambda pair: _check(pair, deep), pairs))
+        for done, _ in enumerate(pool.map(lambda pair: _check(pair, deep), pairs), 1):
+            if seen:
+                seen(done, len(pairs))
     if not labels_wanted:
         for pair in pairs:
             pair.problems = [problem for problem in pair.problems if not isinstance(problem, Unlabelled)]
