@@ -89,6 +89,12 @@ def test_all_problems_are_told_together_and_can_be_skipped(competition: Path) ->
     assert len(collection.cases) == 5
 
 
+def test_how_far_it_is_is_told(competition: Path) -> None:
+    told: list[tuple[int, int]] = []
+    open_collection(competition, seen=lambda *far: told.append(far))
+    assert told == [(done, 7) for done in range(1, 8)]
+
+
 def test_a_long_list_is_cut(competition: Path) -> None:
     shutil.rmtree(competition / "train/outputs_json/ID001")
     for number in range(30):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
-from handbones.errors import UsageError, UserError
+from handbones.errors import UsageError, UserError, in_one_message
 from handbones.files import explain, is_text
 from handbones.labels import Labels, load_labels, read_labels
 from handbones.layout import (
@@ -31,8 +31,6 @@ from handbones.radiograph import (
     pixel_scale,
 )
 from handbones.sides import Side, detect_side, side_from_labels, side_from_name, wrist_tilt
-
-_MOST_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -120,14 +118,15 @@ def open_collection(
     deep: bool = False,
     part: Split | None = None,
     labels_wanted: bool = True,
+    seen: Callable[[int, int], None] | None = None,
 ) -> Collection:
     """Find, pair and check the cases under `root`.
 
     The quick check reads the headers of pictures and all labels; `deep` also decodes every picture. With `strict`,
     problems raise one `UserError` that lists them; otherwise cases with a problem are left out and the problems are
     in the collection. With `part`, where there are pictures of that part, they are all that is looked at. Unless
-    `labels_wanted`, a picture without labels among others that have some is no problem. An empty or missing folder
-    always raises. `UsageError` for an unknown part.
+    `labels_wanted`, a picture without labels among others that have some is no problem. `seen` is told how many are
+    checked, and of how many. An empty or missing folder always raises. `UsageError` for an unknown part.
     """
     if part is not None and part not in get_args(Split):
         raise UsageError(f"part {part!r}: must be one of {', '.join(get_args(Split))}, or None for all")
@@ -146,7 +145,9 @@ def open_collection(
     if any(pair.image and pair.split == part for pair in pairs):
         pairs = [pair for pair in pairs if pair.split == part]
     with _threads() as pool:
-        list(pool.map(lambda pair: _check(pair, deep), pairs))
+        for done, _ in enumerate(pool.map(lambda pair: _check(pair, deep), pairs), 1):
+            if seen:
+                seen(done, len(pairs))
     if not labels_wanted:
         for pair in pairs:
             pair.problems = [problem for problem in pair.problems if not isinstance(problem, Unlabelled)]
@@ -156,7 +157,7 @@ def open_collection(
     table = None if problems else table
     problems += [problem for pair in pairs for problem in pair.problems]
     if strict and problems:
-        raise UserError(_in_one_message(root, problems))
+        raise UserError(_told(root, problems))
     good, bad = ([pair for pair in pairs if pair.image and bool(pair.problems) is wrong] for wrong in (False, True))
     known = assign(people, {pair.person for pair in pairs})
     cases, left_out = ([_case(pair, known) for pair in pairs] for pairs in (good, bad))
@@ -177,7 +178,7 @@ def refuse_damaged(
             if seen:
                 seen(1)
     if problems:
-        raise UserError(_in_one_message(Path(root), problems))
+        raise UserError(_told(Path(root), problems))
 
 
 def side_of(case: Case) -> Side | None:
@@ -262,11 +263,8 @@ def _case(pair: Pair, known: dict[str, Metadata]) -> Case:
     return Case(pair.image, pair.labels, pair.person, pair.split, side, known.get(pair.person), pair.called)
 
 
-def _in_one_message(root: Path, problems: list[Problem]) -> str:
+def _told(root: Path, problems: list[Problem]) -> str:
     if len(problems) == 1:
         return f"{problems[0]}" + (" (--skip-bad leaves it out)" if root.is_dir() else "")
-    lines = [str(problem) for problem in problems[:_MOST_LINES]]
-    if len(problems) > _MOST_LINES:
-        lines.append(f"... and {len(problems) - _MOST_LINES} more")
     head = f"{root}: {len(problems)} problems with the files; mend or remove them, or leave them out with --skip-bad:"
-    return "\n  ".join([head, *lines])
+    return in_one_message(head, problems)

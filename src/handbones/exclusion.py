@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from handbones.collection import Case, Collection
-from handbones.errors import UserError
+from handbones.errors import UserError, in_one_message
 from handbones.files import explain
 from handbones.layout import composed
 
@@ -12,19 +12,22 @@ from handbones.layout import composed
 def exclude(collection: Collection, path: Path) -> Collection:
     """The collection without the cases and people that a file names.
 
-    Raises `UserError` where the file cannot be read, names what is not in the collection, or leaves nothing.
+    Raises `UserError` where the file cannot be read, names what is not in the collection (all of it is told), or leaves
+    nothing.
     """
     known = {name for case in (*collection.cases, *collection.left_out) for name in _names(case)}
     known |= {_key(problem.path) for problem in collection.problems}  # pictures and labels without each other
-    wanted = set()
+    wanted, unknown = set(), []
     for number, line in enumerate(_lines(path), 1):
         parts = composed(line).split("#")
         # A name may have a # in it, so the longest one that there is counts.
         names = ["#".join(parts[:count]).strip() for count in range(len(parts), 0, -1)]
         name = next((name for name in names if name in known), names[-1])
         if name and name not in known:
-            raise UserError(f"{path}: line {number}: no such case in {collection.root}: {name} (person/file or person)")
+            unknown.append(f"line {number}: {name}")
         wanted.add(name)
+    if unknown:
+        raise UserError(_told(path, unknown, f"no such case in {collection.root} (person/file or person)"))
     cases = [case for case in collection.cases if wanted.isdisjoint(_names(case))]
     if not cases:
         raise UserError(f"{path}: leaves out every case of {collection.root}: delete the lines of good ones")
@@ -47,3 +50,9 @@ def _names(case: Case) -> tuple[str, str]:
 
 def _key(path: Path) -> str:
     return composed(f"{path.parent.name}/{path.name}")
+
+
+def _told(path: Path, lines: list[str], fault: str) -> str:
+    if len(lines) == 1:
+        return f"{path}: {lines[0]}: {fault}"
+    return in_one_message(f"{path}: {len(lines)} lines name {fault}; mend or remove them:", lines)

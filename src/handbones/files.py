@@ -48,6 +48,11 @@ def is_text(path: Path) -> bool:
     return True
 
 
+def same_file(one: Path, other: Path) -> bool:
+    """Whether both are there and are one file, by whatever names."""
+    return one.exists() and other.exists() and one.samefile(other)
+
+
 def make_folder(path: str | os.PathLike[str]) -> Path:
     """Create a folder and its parents; an existing one is fine. Raises `UserError`."""
     try:

@@ -50,7 +50,8 @@ def test_labels_are_read_once_and_not_kept(data: Path, monkeypatch: pytest.Monke
         return labels
 
     monkeypatch.setattr(module, "load_labels", load)
-    held = module._look_at([replace(case, side=None) for case in open_collection(data).cases * 3], deep=False)
+    cases = [replace(case, side=None) for case in open_collection(data).cases * 3]
+    held = module._look_at(cases, deep=False, seen=lambda *_: None)
     assert held.labelled == len(read) == 6 and held.missing == {"Pisiform": 3}
     assert max(alive) == 1
 

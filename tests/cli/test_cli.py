@@ -13,7 +13,8 @@ import pytest
 
 from handbones import commands
 from handbones.cli import VERBS, expand_homes, run, spread_settings
-from handbones.commands.console import counting, quoted
+from handbones.commands import console
+from handbones.commands.console import counting, counting_if_long, opened, quoted
 from handbones.commands.train import first_model, say_what_next
 from handbones.recipe import load_recipe
 
@@ -142,6 +143,39 @@ def test_commands_to_copy_are_quoted_for_windows(monkeypatch: pytest.MonkeyPatch
 def test_nothing_to_count_is_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     with counting("pictures", 0) as progress:
         progress(0)
+    assert capsys.readouterr().err == ""
+
+
+def test_only_what_takes_long_is_counted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: now))
+
+    def told(total: int, seconds: float, first: float = 0.0) -> list[str]:
+        nonlocal now
+        now += first
+        with counting_if_long("cases") as seen:
+            for done in range(1, total + 1):
+                now += seconds
+                seen(done, total)
+        return capsys.readouterr().err.splitlines()
+
+    assert told(0, 1) == told(100, 0.01) == []
+    assert told(100, 0.03) == []  # over before one has seen it
+    assert told(10, 0.01, first=9) == []  # what is compiled for the first
+    assert told(100, 0.15) == [f"{done} of 100 cases" for done in (15, *range(20, 101, 10))]
+
+
+def test_opening_is_told_of_once_where_it_takes_long(
+    competition: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(competition)
+    assert run(["check", str(competition)]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(console, "_MOMENT_S", -1)
+    opened(competition)
+    assert capsys.readouterr().err.splitlines() == [f"{done} of 7 cases checked" for done in range(1, 8)]
+    monkeypatch.setenv("RANK", "1")
+    opened(competition)
     assert capsys.readouterr().err == ""
 
 

@@ -129,7 +129,7 @@ def test_exclude_file_feeds_training(root: Path, findings: list[Finding], tmp_pa
     path.write_text("ID004  # all of this person\n", encoding="utf-8")
     assert len(exclude(collection, path).cases) == len(collection.cases) - 2
     path.write_text("ID001/image1000_R.png\nID099\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"exclude.txt: line 2: no such case in .*: ID099"):
+    with pytest.raises(UserError, match=r"exclude.txt: line 2: ID099: no such case in "):
         exclude(collection, path)
     path.write_text("\n".join(collection.people), encoding="utf-8")
     with pytest.raises(UserError, match="leaves out every case"):

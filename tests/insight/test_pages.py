@@ -1,6 +1,7 @@
 """EDA and pictures of single cases."""
 
 import csv
+import io
 import re
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from handbones.cli import run
 from handbones.errors import UsageError
 from handbones.inference.segmentation import Segmentation
 from handbones.insight.eda.bones import _apart
+from handbones.insight.eda.people import _edges, _growth_figure
 from handbones.insight.portrait import show
 from handbones.labels import Labels, save_labels
 from hands import hand, picture_of, write_hands
@@ -97,6 +99,22 @@ def test_show_verb_finds_the_labels(root: Path, tmp_path: Path, capsys: pytest.C
     assert run(["show", str(picture), "--out", "a.bmp"]) == 2
 
 
+def test_show_spares_what_it_draws(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture, labels = tmp_path / "a.png", tmp_path / "labels.png"  # --labels takes any name
+    picture.write_bytes(next((root / "train" / "DCM").rglob("*.png")).read_bytes())
+    save_labels(hand(0), tmp_path / "a.json")
+    shutil.copy(tmp_path / "a.json", labels)
+    (tmp_path / "linked.png").hardlink_to(picture)
+    before = picture.read_bytes(), labels.read_bytes()
+    given = [str(picture), "--labels", str(labels), "--out"]
+    for out, what in (("a.png", "the radiograph"), ("linked.png", "the radiograph"), ("labels.png", "the label file")):
+        assert run(["show", *given, str(tmp_path / out)]) == 2
+        told = f"handbones: --out {tmp_path / out}: is {what} itself, which would be gone: give another\n"
+        assert capsys.readouterr().err == told
+    assert (picture.read_bytes(), labels.read_bytes()) == before
+    assert run(["show", str(picture), "--out", str(tmp_path / "a-bones.png"), "--dpi", "50"]) == 0
+
+
 def test_measure_verb(root: Path, tmp_path: Path) -> None:
     assert run(["measure", str(root), "--out", str(tmp_path)]) == 0
     rows = list(csv.DictReader((tmp_path / "bones.csv").open(encoding="utf-8")))
@@ -118,3 +136,24 @@ def test_a_bone_that_nobody_drew_moves_no_label() -> None:
     places = np.array([[0.5, 0.5], [0.5, 0.51], [np.nan, np.nan]])
     moved = _apart(places)
     assert np.isfinite(moved[:2]).all() and abs(moved[1, 1] - moved[0, 1]) > 0.02
+
+
+@pytest.mark.parametrize("values", [[30], [20, 37], [20, 38], [20, 65], [148, 191], [2.5, 119.5]])
+def test_bins_hold_equally_many_whole_numbers(values: list[float]) -> None:
+    edges = _edges(np.array(values))
+    assert edges[0] <= values[0] and values[-1] <= edges[-1] and 2 <= len(edges) <= 19
+    widths = set(np.diff(edges))
+    assert len(widths) == 1 and widths.pop() % 1 == 0 and edges[0] % 1 == 0.5
+    even = np.arange(np.ceil(values[0]), values[-1] + 1)
+    assert len(set(np.histogram(even, edges)[0][1:-1])) <= 1
+
+
+def test_of_many_people_a_figure_keeps_no_point_each_and_its_legend_covers_none() -> None:
+    rng = np.random.default_rng(0)
+    rows = [("a", "FM"[i % 2], 150 + i % 40, rng.normal(14, 0.6)) for i in range(5000)]
+    figure = _growth_figure(rows, *(np.array([row[column] for row in rows]) for column in (2, 3)))
+    picture = io.StringIO()
+    figure.savefig(picture, format="svg")
+    assert len(picture.getvalue()) < 200_000
+    [axes], [legend] = figure.axes, figure.legends
+    assert legend.get_window_extent().y0 >= axes.get_window_extent().y1

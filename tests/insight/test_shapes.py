@@ -137,6 +137,12 @@ def test_facts_are_kept_and_looked_up(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(surveys, "look", lambda case: again_only_for.append(case) or look(case))
     second = surveys.survey(cases, workers=1, cache=tmp_path / "cache")
     assert not again_only_for
+    told: list[int] = []
+    told_before = []
+    recall = surveys.kept.recall
+    monkeypatch.setattr(surveys.kept, "recall", lambda *of: told_before.append(sum(told)) or recall(*of))
+    surveys.survey(cases, workers=1, cache=tmp_path / "cache", seen=told.append)
+    assert told == [1, 1, 1, 1] and told_before == [0, 1, 2, 3]  # one after the other, not all in the end
     for one, two in zip(first.facts, second.facts, strict=True):
         assert one.side_labels == two.side_labels and one.tilt == two.tilt
         np.testing.assert_array_equal(one.shapes.area, two.shapes.area)

@@ -1,6 +1,7 @@
 """`handbones check`: what is in a collection and what is wrong with it."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +9,8 @@ from typing import Annotated
 import typer
 
 from handbones.anatomy import BONES
-from handbones.collection import Case, Collection, open_collection
-from handbones.commands.console import counted, say_unread
+from handbones.collection import Case, Collection
+from handbones.commands.console import counted, counting_if_long, opened, say_unread
 from handbones.errors import UserError
 from handbones.labels import load_labels
 from handbones.metadata import UNKNOWN
@@ -36,11 +37,12 @@ def check(
     deep: Annotated[bool, typer.Option("--deep", help="Also decode every picture, which takes longer.")] = False,
 ) -> None:
     """List what is wrong with the files of a collection, and what it holds."""
-    collection = open_collection(data, strict=False, deep=deep)
+    collection = opened(data, strict=False, deep=deep)
     for problem in collection.problems:
         print(problem)
     say_unread(collection)
-    held = _look_at(collection.cases, deep)
+    with counting_if_long("cases looked at") as progress:
+        held = _look_at(collection.cases, deep, progress)
     lines = {
         "pictures": f"{len(collection.cases)} of {_people(collection)}, {_splits(collection)}",
         "labels": _labels(held),
@@ -59,10 +61,10 @@ def _splits(collection: Collection) -> str:
     return f"{len(collection.cases) - len(collection.test)} for training, {len(collection.test)} for testing"
 
 
-def _look_at(cases: list[Case], deep: bool) -> _Held:
+def _look_at(cases: list[Case], deep: bool, seen: Callable[[int, int], None]) -> _Held:
     """One case after the other, since the labels of many would fill the memory."""
     held = _Held()
-    for case in cases:
+    for done, case in enumerate(cases, 1):
         labels = load_labels(case.labels) if case.labels else None
         side = case.side or (side_from_labels(labels) if labels else None)
         if side is None and deep:
@@ -73,6 +75,7 @@ def _look_at(cases: list[Case], deep: bool) -> _Held:
             held.missing.update(bone for bone in BONES if bone not in labels.polygons)
             tilt = wrist_tilt(labels, case.tall)
             held.tilts += [] if tilt is None else [tilt]
+        seen(done, len(cases))
     return held
 
 

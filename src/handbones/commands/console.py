@@ -7,10 +7,10 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -28,6 +28,9 @@ from handbones.collection import Case, Collection, open_collection, refuse_damag
 from handbones.errors import UserError
 from handbones.learning.watch import State, Watch
 from handbones.radiograph import FORMATS
+
+_MOMENT_S = 2.0
+"""What takes no longer needs no bar."""
 
 
 def need_torch() -> None:
@@ -52,9 +55,16 @@ def collection_of(data: Path, *, skip_bad: bool, labels_wanted: bool = True) -> 
 
     Then every picture is decoded first: what is damaged inside would stop the work that should leave it out.
     """
-    collection = open_collection(data, strict=not skip_bad, deep=skip_bad, labels_wanted=labels_wanted)
+    collection = opened(data, strict=not skip_bad, deep=skip_bad, labels_wanted=labels_wanted)
     say_left_out(collection)
     return collection
+
+
+def opened(data: Path, **how: Any) -> Collection:
+    """`open_collection`, which shows how far it is where that takes long."""
+    first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks for all
+    with counting_if_long("cases checked") as progress:
+        return open_collection(data, **how, seen=progress if first else None)
 
 
 def decode_first(collection: Collection, cases: Sequence[Case], *, skip_bad: bool) -> None:
@@ -116,6 +126,29 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
     with bar:
         yield advance
+
+
+@contextmanager
+def counting_if_long(what: str) -> Iterator[Callable[[int, int], None]]:
+    """As `counting`, of work that is mostly over in a moment: shown after one, if more than another is left.
+
+    Yields what is told how many are done, and of how many.
+    """
+    begun, shown = 0.0, 0
+    advance: Callable[[int], None] | None = None
+
+    def seen(done: int, total: int) -> None:
+        nonlocal begun, shown, advance
+        begun = begun or time.monotonic()  # after the first: what only that one waits for tells nothing of the others
+        took = time.monotonic() - begun
+        if advance is None and min(took, took * (total - done) / done) > _MOMENT_S:
+            advance = stack.enter_context(counting(what, total))
+        if advance is not None:
+            advance(done - shown)
+            shown = done
+
+    with ExitStack() as stack:
+        yield seen
 
 
 class TrainingConsole(Watch):

@@ -12,7 +12,7 @@ from handbones.anatomy import BONES
 from handbones.commands.console import counted, counting
 from handbones.commands.options import numbers, picture_shape
 from handbones.errors import UsageError, UserError
-from handbones.files import explain
+from handbones.files import explain, same_file
 
 
 def ensemble(
@@ -38,7 +38,7 @@ def ensemble(
     by_bone = weights_of(
         vote, len(submissions), numbers(weights, "--weights"), [_scores_of(path) for path in scores or []]
     )
-    if any(out.exists() and path.exists() and path.samefile(out) for path in submissions):
+    if any(same_file(path, out) for path in submissions):
         raise UsageError(f"--out {out}: is one of the submissions, which would be gone: give another")
     height, width = picture_shape(size)
     done: set[str] = set()

@@ -9,6 +9,7 @@ from handbones.bundle import ONNX, Bundle, load_bundle, run_of
 from handbones.collection import Case
 from handbones.commands.console import collection_of, need_torch
 from handbones.errors import UsageError, UserError
+from handbones.files import same_file
 
 
 def export(
@@ -47,7 +48,8 @@ def export(
     network, card, models = load_network(source), source.card, {"as it was": source}
     if average is not None:
         models["the other"] = load_bundle(average)
-    if any(model.weights is None and model.onnx is not None and _same(model.onnx, target) for model in models.values()):
+    alone = (model.onnx for model in models.values() if model.weights is None and model.onnx is not None)
+    if any(same_file(onnx, target) for onnx in alone):
         raise UsageError(f"--out {target}: is the model itself, which would be gone: give another")
     run = run_of(target.absolute().parent)
     if run is not None and (average is not None or run != run_of(_folder_of(source))):
@@ -70,10 +72,6 @@ def export(
 def _folder_of(bundle: Bundle) -> Path:
     path = bundle.path.absolute()
     return path if path.is_dir() else path.parent
-
-
-def _same(one: Path, other: Path) -> bool:
-    return other.exists() and one.samefile(other)
 
 
 def _dice(bundle: Bundle, cases: list[Case] | None, phantoms: int, profile: str) -> float:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handbones.collection import Case, open_collection
-from handbones.commands.console import counted, counting, say_left_out
+from handbones.collection import Case
+from handbones.commands.console import counted, counting, opened, say_left_out
 from handbones.commands.options import Opener, SkipBad, looking
 from handbones.errors import UsageError, UserError
 from handbones.files import make_folder, write_text
@@ -104,7 +104,7 @@ def pictures_of(inputs: Sequence[Path], *, skip_bad: bool = False) -> list[Case]
     """
     by_stem: dict[str, Case] = {}  # in small letters: Windows and macOS take hand.json and Hand.json for one file
     for path in inputs:
-        collection = open_collection(path, strict=not skip_bad, deep=skip_bad, part="test", labels_wanted=False)
+        collection = opened(path, strict=not skip_bad, deep=skip_bad, part="test", labels_wanted=False)
         say_left_out(collection, most=len(collection.problems))
         for case in collection.cases:
             first = by_stem.setdefault(case.stem.casefold(), case).image

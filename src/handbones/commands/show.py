@@ -8,7 +8,7 @@ import typer
 
 from handbones.commands.options import Opener, looking, without_model
 from handbones.errors import UsageError, UserError
-from handbones.files import atomic_path
+from handbones.files import atomic_path, same_file
 from handbones.labels import Labels, Size, load_labels
 from handbones.layout import SHOWN, label_file, labels_in, stem_of
 from handbones.radiograph import load_radiograph
@@ -41,6 +41,9 @@ def show(
     target = out or Path(f"{stem_of(case)}{SHOWN}.png")
     if target.suffix.lower() not in _FORMATS:
         raise UsageError(f"--out {target}: must end in one of {', '.join(_FORMATS)}")
+    for path, what in ((case, "the radiograph"), (labels, "the label file")):
+        if path is not None and same_file(path, target):
+            raise UsageError(f"--out {target}: is {what} itself, which would be gone: give another")
     radiograph = load_radiograph(case)
     size = radiograph.height, radiograph.width
     drawn = load_labels(labels, size) if labels else find_labels(case, size)

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from handbones.collection import open_collection
-from handbones.commands.console import counted, counting
+from handbones.commands.console import counted, counting, opened
 from handbones.commands.options import picture_shape
 from handbones.errors import UsageError, UserError
 from handbones.radiograph import Size, picture_size
@@ -50,7 +49,7 @@ def submission(
 
 def _wanted(data: Path) -> tuple[list[str], dict[str, Size]]:
     """The names of the pictures of its test part, or of all without one, and the sizes of those that can be read."""
-    collection = open_collection(data, strict=False, part="test", labels_wanted=False)
+    collection = opened(data, strict=False, part="test", labels_wanted=False)
     # The competition knows nothing of problems: it wants the pictures that have some, too.
     cases = sorted((*collection.cases, *collection.left_out), key=lambda case: case.image.as_posix())
     sizes = {case.name: picture_size(case.image) for case in collection.cases}

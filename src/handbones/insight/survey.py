@@ -114,9 +114,9 @@ def survey(
     entries = [kept.entry(cache, case) for case in cases]
     for index, entry in enumerate(entries):
         facts[index] = kept.recall(entry, Facts)
+        if seen and facts[index] is not None:
+            seen(1)
     missing = [index for index, known in enumerate(facts) if known is None]
-    if seen and len(cases) > len(missing):
-        seen(len(cases) - len(missing))
     for index, found in _look_at_all([cases[index] for index in missing], workers):
         facts[missing[index]] = found
         kept.remember(entries[missing[index]], found)

@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 _FIELDS = (("age", "age (years)"), ("height", "height (cm)"), ("weight", "weight (kg)"))
 _SEXES = (("F", "women", ORANGE), ("M", "men", BLUE), (None, "not known", GRAY))
 _MOST_ODD = 30
+_MOST_BINS = 18
+"""Of a histogram."""
 
 
 def add_people(page: Page, path: Path | None, survey: Survey) -> list[Table]:
@@ -110,13 +112,15 @@ def _growth_figure(rows: list[tuple[str, str | None, float, float]], height: Flo
         own = sexes == (sex or "")
         if own.any():
             mark = "o" if sex == "F" else "^"
-            axes.plot(height[own], length[own], mark, color=colour, markersize=4, alpha=0.7, label=name)
+            axes.plot(
+                height[own], length[own], mark, color=colour, markersize=4, alpha=0.7, label=name, rasterized=True
+            )
     if np.ptp(height):
         slope, start = np.polyfit(height, length, 1)
         ends = np.array([height.min(), height.max()])
         axes.plot(ends, start + slope * ends, color=INK, linewidth=1.2)
     axes.set(xlabel="height (cm)", ylabel="metacarpal 3 (% of the picture's side)")
-    axes.legend()
+    figure.legend(loc="outside upper left", ncols=len(_SEXES))  # points may lie anywhere in the axes
     return figure
 
 
@@ -133,7 +137,7 @@ def _people_figure(people: list[Metadata]) -> "Figure":
             continue
         axes.hist(
             [values for values, _, _ in shown],
-            bins=18,
+            bins=_edges(np.concatenate([values for values, _, _ in shown])),
             stacked=True,
             color=[colour for _, _, colour in shown],
             label=[label for _, label, _ in shown],
@@ -145,3 +149,16 @@ def _people_figure(people: list[Metadata]) -> "Figure":
     if handles:
         figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=len(handles))
     return figure
+
+
+def _edges(values: Floats) -> Floats:
+    """Of the bins of a histogram: each holds equally many whole numbers, which most values are, or bars would differ.
+
+    What the bins reach beyond the values is shared by both ends.
+    """
+    low, high = np.rint(values.min()), np.rint(values.max())
+    span = high - low + 1
+    width = np.ceil(span / _MOST_BINS)
+    count = np.ceil(span / width)
+    edges: Floats = low - (count * width - span) // 2 - 0.5 + width * np.arange(count + 1)
+    return edges
