@@ -58,8 +58,8 @@ TILT = ("augment.wrist=0.4", "data.tilted=0.5", "validation.tilted=0.57")
 """The measures against the shift."""
 
 ONE_SIZE = ("input.grow_from=null",)
-AS_IT_WAS = (*ONE_SIZE, "training.batch=8")
-"""`small` before its pictures grew, and its batches were of 8."""
+AS_IT_WAS = (*ONE_SIZE, "training.batch=8", "optimiser.lr=2e-3")
+"""`small` before its pictures grew, its batches were of 2, and its rate was doubled."""
 
 WRIST_SHARE = 1 / 3
 """Of the budget, where there are two networks."""
@@ -91,6 +91,7 @@ ROWS: dict[str, Script | Ours] = {
     "small: batches of 8": Ours("small", ("training.batch=8",)),
     "small: one size, batches of 4": Ours("small", (*ONE_SIZE, "training.batch=4")),
     "small: one size, batches of 8": Ours("small", AS_IT_WAS),
+    "small: half the rate": Ours("small", ("optimiser.lr=2e-3",)),
     "small: narrow decoder": Ours("small", (*AS_IT_WAS, "network.decoder_channels=[128, 64, 32, 32, 16]")),
     "small: 192 px, batches of 4": Ours("small", ("input.size=192", "input.grow_from=96", "training.batch=4")),
     "small: 192 px, one size, batches of 8": Ours("small", (*AS_IT_WAS, "input.size=192")),

@@ -205,8 +205,8 @@ def test_pictures_of_one_name_in_several_folders_are_called_by_these_too(tmp_pat
     for series in ("1.2.840.1", "1.2.840.2"):
         picture(tmp_path / "uids" / series / "IM1.png")
     assert [case.stem for case in open_collection(tmp_path / "uids").cases] == ["1.2.840.1_IM1", "1.2.840.2_IM1"]
-    picture(tmp_path / place / "s2_IM1_L.png")
-    assert any("IM1_L.png: has the same name" in str(p) for p in open_collection(tmp_path, strict=False).problems)
+    picture(tmp_path / place / "s2_im1_l.png")
+    assert any("im1_l.png: has the same name" in str(p) for p in open_collection(tmp_path, strict=False).problems)
 
 
 def test_one_part_alone_is_looked_at_if_it_is_there(competition: Path) -> None:

@@ -236,14 +236,11 @@ def _check(pair: Pair, deep: bool) -> None:
 
 
 def _check_names(pairs: list[Pair]) -> None:
-    """A submission and the results know a picture by its name alone, so a name may come once in a split.
-
-    Capitals make no other name: Windows and macOS take hand.json and Hand.json for one file.
-    """
+    """A submission and the results know a picture by its name alone, so a name may come once in a split."""
     seen: dict[tuple[Split, str], Path] = {}
     for pair in pairs:
         if pair.image:
-            first = seen.setdefault((pair.split, pair.stem.casefold()), pair.image)
+            first = seen.setdefault((pair.split, pair.stem), pair.image)
             if first is not pair.image:
                 pair.problems.append(Problem(pair.image, f"has the same name as {first}: rename or remove one"))
 

@@ -12,7 +12,7 @@ from handbones.layout import composed
 def exclude(collection: Collection, path: Path) -> Collection:
     """The collection without the cases and people that a file names.
 
-    Raises `UserError` where the file cannot be read, names what is not in the collection (all of it is told), or leaves
+    Raises `UserError` where the file cannot be read, names what is not in the collection (up to 20 lines), or leaves
     nothing.
     """
     known = {name for case in (*collection.cases, *collection.left_out) for name in _names(case)}

@@ -28,9 +28,11 @@ def in_processes(work: Callable[[Item], Result], items: Sequence[Item], count: i
 
     Raises what `work` raises, and `UserError` where a process was killed.
     """
+    if sys.platform == "win32":
+        count = min(count, _MOST)
     # Forked processes would inherit OpenCV's threads as they stand, and wait for them for ever.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(count, _MOST), mp_context=spawn, initializer=_begin) as pool:
+    with ProcessPoolExecutor(count, mp_context=spawn, initializer=_begin) as pool:
         number_of = {pool.submit(work, item): number for number, item in enumerate(items)}
         try:
             for future in as_completed(number_of):

@@ -27,16 +27,19 @@ pytestmark = pytest.mark.train
 class Alike(World):
     """Several processes that all say the same."""
 
+    ahead = 0.0
+    """Seconds by which another's clock is ahead."""
+
     def largest(self, values: list[float]) -> list[float]:
-        return values
+        return [values[0] + self.ahead, *values[1:]]
 
     def spread(self, tensors: Any) -> None:
         pass
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(("processes", "ahead"), [(1, 0.0), (2, 30.0)])
 def test_a_validation_is_not_due_because_it_took_long(
-    processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processes: int, ahead: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(module_of_course, "time", SimpleNamespace(monotonic=lambda: now[0]))
@@ -48,22 +51,25 @@ def test_a_validation_is_not_due_because_it_took_long(
     monkeypatch.setattr(module_of_course, "validate", validate)
     recipe = tiny("training.steps=null", "training.minutes=10", "validation.steps=null", "validation.minutes=1")
     watch = MagicMock(spec=Watch)
+    monkeypatch.setattr(Alike, "ahead", ahead)
     course = Course(recipe, MagicMock(), 0, [], watch, Alike(0, processes), learned=True)  # type: ignore[arg-type]
     module, trainer = MagicMock(spec=BoneModule), MagicMock(global_step=0, loggers=[], accumulate_grad_batches=1)
     module.model, module.errors, module.trainer = MagicMock(), MagicMock(), trainer
     module.errors.means.return_value = {}
     course.on_fit_start(trainer, module)
     course.on_train_start(trainer, module)  # measures the model that it goes on from
-    assert course.history[0]["progress"] == pytest.approx(0.15)
-    for step in range(1, 361):
+    assert course.history[0]["progress"] == pytest.approx((90 + ahead) / 600)
+    again = int(4 * (90 + ahead))  # it learns four times as long as that took
+    for step in range(1, again + 1):
         now[0] += 1
         trainer.global_step = step
         course.on_train_batch_end(trainer, module, {"loss": torch.tensor(1.0)}, {"pictures": torch.zeros(2)}, step)
-    assert [row["step"] for row in course.history] == [0, 360]  # it learns four times as long as that took
+    assert [row["step"] for row in course.history] == [0, again]
+    assert course._took == 90 and course.state_dict()["took"] == 90
     lines = [call.args[0] for call in watch.said.call_args_list]
-    assert lines == [
-        "validating 2 pictures took 1.5 of 10 minutes: more is left to learn in with fewer of them (validation.limit)"
-    ]
+    assert len(lines) == 1 and lines[0].startswith(
+        f"validating 2 pictures took {(90 + ahead) / 60:.1f} of 10 minutes: "
+    )
 
 
 def test_who_stops_a_training_waits_for_no_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,9 +77,9 @@ def test_who_stops_a_training_waits_for_no_validation(tmp_path: Path, monkeypatc
     course = Course(recipe, MagicMock(), 0, [], Watch())  # type: ignore[arg-type]
 
     def validate(*_: object, seen: Callable[[int, int], None]) -> np.ndarray:
-        seen(1, 2)
+        seen(1, 3)
         course.stop_asked = True
-        seen(2, 2)
+        seen(2, 3)
         pytest.fail("not needed any more")
 
     monkeypatch.setattr(module_of_course, "validate", validate)

@@ -169,7 +169,7 @@ class TrainingConsole(Watch):
             disable=not self.live,
         )
         self.task: TaskID | None = None
-        self._last_line = 0.0
+        self._last_line = time.monotonic() - self.PLAIN_SECONDS / 2  # the first comes sooner
 
     def __enter__(self) -> Self:
         self.progress.__enter__()
@@ -188,9 +188,7 @@ class TrainingConsole(Watch):
         """Bring the bar, or every now and then a line, up to date."""
         text = describe(state)
         if self.live:
-            if self.task is None:
-                self.task = self.progress.add_task(text, total=1.0)
-            self.progress.update(self.task, completed=state.progress, description=text)
+            self._show(text, state.progress)
         elif state.progress >= 1 or time.monotonic() - self._last_line >= self.PLAIN_SECONDS:
             self._last_line = time.monotonic()
             self.console.print(f"{100 * state.progress:3.0f} %  {state.minutes:.1f} min  {text}")
@@ -199,8 +197,7 @@ class TrainingConsole(Watch):
         """How far a validation is, if it takes its time."""
         text = f"validating: {done} of {total} pictures"
         if self.live:
-            if self.task is not None:
-                self.progress.update(self.task, description=text)
+            self._show(text)
         elif time.monotonic() - self._last_line >= self.PLAIN_SECONDS:
             self._last_line = time.monotonic()
             self.console.print(text)
@@ -208,13 +205,22 @@ class TrainingConsole(Watch):
     def validated(self, state: State, bones: dict[str, float]) -> None:
         """A line with the Dice of a validation."""
         groups = ", ".join(f"{group} {_mean(bones, group):.3f}" for group in GROUPS)
+        if self.live:
+            self._show(describe(state), state.progress)
         best = ", the best so far" if state.dice >= state.best else f", best {state.best:.4f}"
         self.console.print(f"step {state.step}, {state.minutes:.1f} min: Dice {state.dice:.4f} ({groups}){best}")
+
+    def _show(self, text: str, completed: float | None = None) -> None:
+        if self.task is None:
+            self.task = self.progress.add_task(text, total=1.0)
+        self.progress.update(self.task, completed=completed, description=text)
 
 
 def describe(state: State) -> str:
     """Step, loss, speed and Dice in one line."""
-    parts = [f"step {state.step}", f"loss {state.loss:.3f}", f"{state.rate:.1f} pictures/s"]
+    parts = [f"step {state.step}"]
+    if state.step:  # there is neither before the first
+        parts += [f"loss {state.loss:.3f}", f"{state.rate:.1f} pictures/s"]
     if state.wait >= 0.05:
         parts.append(f"waiting {100 * state.wait:.0f} %")
     if not math.isnan(state.dice):

@@ -74,6 +74,7 @@ class Course(Callback):
         self._earlier = 0.0  # seconds of training in the sessions before this one
         self._validated = (0, 0.0)  # step and seconds of the last validation
         self._took = 0.0  # seconds that it took
+        self._told = False  # that this is long
         self._dice = self._best = math.nan
         self.waited: Callable[[], float] = lambda: 0.0
         """Seconds that batches were waited for so far; for who has the loader to set."""
@@ -142,10 +143,10 @@ class Course(Callback):
         missed = self.step > self._validated[0] and (over or self._validation_due())  # that was stopped just there
         if missed or (self.learned and not self.history):
             self.run_validation(module)
-        if missed:
+        if missed or self.interrupted:
             self.run.save_checkpoint(trainer)
-        trainer.should_stop = over or self.stale
-        if not trainer.should_stop:  # a resume that is refused, or has nothing to do, changes nothing
+        trainer.should_stop = over or self.stale or self.interrupted
+        if not (over or self.stale):  # a resume that is refused, or has nothing to do, changes nothing
             self.run.write_recipe()
 
     def on_train_batch_end(
@@ -166,7 +167,8 @@ class Course(Callback):
                 self.run.save_checkpoint(trainer)
             validated = self.run_validation(module)
             self._agree()  # whoever was asked to stop while the model was written
-        over = done or self.interrupted or self.stale
+        over = self.progress() >= 1 if validated else done
+        over = over or self.interrupted or self.stale
         # After a validation, too: whoever resumes must know of the best model that is there.
         if over or validated or self.seconds - self._saved > 60 * self.recipe.training.checkpoint_minutes:
             self._saved = self.seconds
@@ -196,6 +198,7 @@ class Course(Callback):
             )
         except _CutShortError:
             self.validating = False
+            self._agree()
             return False
         self.validating = False
         errors = module.errors.means(self.world)
@@ -231,15 +234,16 @@ class Course(Callback):
 
     def _examined(self, done: int, total: int) -> None:
         """Show how far a validation is; end it, if somebody wants the training to stop and no other process waits."""
-        if self.stop_asked and self.world.size == 1:
+        if self.stop_asked and done < total and self.world.size == 1:
             raise _CutShortError
         self.watch.examined(done, total)
 
     def _tell_of_time(self, took: float, pictures: int) -> None:
         """Say it once if validations take what is there to learn in."""
-        minutes, told = self.recipe.training.minutes, self._took > 0
+        minutes = self.recipe.training.minutes
         self._took = took
-        if minutes and took > _LONG * 60 * minutes and not told:
+        if minutes and took > _LONG * 60 * minutes and not self._told:
+            self._told = True
             self.watch.said(
                 f"validating {pictures} pictures took {took / 60:.1f} of {minutes:g} minutes: more is left to learn in "
                 "with fewer of them (validation.limit)"
@@ -252,6 +256,7 @@ class Course(Callback):
             "processes": self.world.size,
             "seconds": self.seconds,
             "validated": list(self._validated),
+            "took": self._took,
             "dice": self._dice,
             "best": self._best,
             "history": self.history,
@@ -265,6 +270,7 @@ class Course(Callback):
         self.grows = state_dict.get("grows", not self.learned)
         self._earlier = state_dict["seconds"]
         self._validated = (state_dict["validated"][0], state_dict["validated"][1])
+        self._took = state_dict.get("took", 0.0)
         self._dice = state_dict["dice"]
         self._best = state_dict["best"]
         if not math.isnan(self._best) and not self.run.has_model():

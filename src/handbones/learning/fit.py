@@ -66,8 +66,8 @@ def fit(
     `pseudo` is a collection with labels that a model gave; it trains and never validates. `init` is a bundle to start
     from instead of the recipe's weights, and decides what the recipe leaves open of the network and its input; `resume`
     goes on with the run in `out`. Without `onnx` the bundle has no ONNX file. Ctrl-C ends the training after the step
-    at hand, with everything saved. Started by `torchrun`, the processes train together: each takes batches of its own,
-    and the first one writes and speaks.
+    or within the validation at hand, with everything saved. Started by `torchrun`, the processes train together: each
+    takes batches of its own, and the first one writes and speaks.
     Raises `UserError` and `UsageError`.
     """
     world = World.of_environment()
@@ -219,7 +219,7 @@ def _trainer(recipe: Recipe, out: Path, course: Course, stopping: Stopping) -> T
         max_epochs=-1,
         accumulate_grad_batches=training.accumulate,
         default_root_dir=out,
-        callbacks=[course, stopping],
+        callbacks=[stopping, course],
         logger=build_loggers(recipe, out) if world.writes else False,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import threading
 import time
 from contextlib import suppress
 from typing import Any, Self
@@ -17,18 +18,22 @@ _ECHO_S = 2.0
 
 def collect_garbage() -> None:
     """Free what is unreachable, and let Ctrl-C wait: what is raised in a weak reference's callback Python drops."""
-    asked: list[int] = []
-    try:
-        before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
-    except ValueError:  # not in the main thread, where signals are somebody else's
+    before, asked = signal.getsignal(signal.SIGINT), False
+
+    def wait(*_: object) -> None:
+        nonlocal asked
+        asked = True
+
+    if not callable(before) or threading.current_thread() is not threading.main_thread():  # signals are others' then
         gc.collect()
         return
+    signal.signal(signal.SIGINT, wait)
     try:
         gc.collect()
     finally:
         signal.signal(signal.SIGINT, before)
     if asked:
-        raise KeyboardInterrupt
+        before(signal.SIGINT, None)
 
 
 class Stopping(Callback):
@@ -65,7 +70,8 @@ class Stopping(Callback):
         if not self.course.stop_asked:
             self.course.stop_asked = True
             self._asked = time.monotonic()
-            what = "in this validation" if self.course.validating else "after this step"
+            alone = self.course.world.size == 1  # others would wait for what this process leaves out
+            what = "in this validation" if self.course.validating and alone else "after this step"
             self.watch.said(f"stopping {what}; once more stops at once")
         elif self.course.world.size == 1 or time.monotonic() - self._asked > _ECHO_S:
             raise KeyboardInterrupt
