@@ -15,6 +15,7 @@ from handbones.anatomy import ANATOMY, BONES, GROUPS
 from handbones.errors import UserError
 from handbones.learning import cpu
 from handbones.learning.metadata import describe_errors
+from handbones.learning.meter import Meter
 from handbones.learning.module import BoneModule
 from handbones.learning.run import Run
 from handbones.learning.validation import ByTilt, Item, deciding, validate
@@ -78,7 +79,7 @@ class Course(Callback):
         self._dice = self._best = math.nan
         self.waited: Callable[[], float] = lambda: 0.0
         """Seconds that batches were waited for so far; for who has the loader to set."""
-        self._meter = _Meter()
+        self._meter = Meter()
         self._clock = time.monotonic()
         self._saved = 0.0  # seconds at the last checkpoint
         self._agreed = 0.0  # seconds that all processes go by
@@ -324,34 +325,3 @@ class Course(Callback):
 
 def _under(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
     return {f"{prefix}/{name}": value for name, value in values.items()}
-
-
-class _Meter:
-    """Loss, speed and waiting since the last report. Losses stay on their device until they are asked for."""
-
-    EVERY = 0.5
-    """Seconds between reports."""
-
-    def __init__(self) -> None:
-        self.last = (math.nan, 0.0, 0.0)
-        self.restart()
-
-    def restart(self, waited: float = 0.0) -> None:
-        self.start, self.waited = time.monotonic(), waited
-        self.losses: list[torch.Tensor] = []
-        self.samples = 0
-
-    def end(self, loss: torch.Tensor, samples: int, accumulate: int) -> None:
-        self.losses.append(loss.detach() * accumulate)  # Lightning has divided it
-        self.samples += samples
-
-    def due(self) -> bool:
-        return time.monotonic() - self.start >= self.EVERY
-
-    def read(self, waited: float) -> tuple[float, float, float]:
-        """Mean loss, samples a second, share of the time spent waiting; those of the last report if there are none."""
-        if self.losses:
-            loss = float(np.mean([float(value) for value in self.losses]))  # waits until a GPU has done its steps
-            passed = max(time.monotonic() - self.start, 1e-9)
-            self.last = (loss, self.samples / passed, min(1.0, (waited - self.waited) / passed))
-        return self.last

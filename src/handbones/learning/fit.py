@@ -66,9 +66,8 @@ def fit(
     `pseudo` is a collection with labels that a model gave; it trains and never validates. `init` is a bundle to start
     from instead of the recipe's weights, and decides what the recipe leaves open of the network and its input; `resume`
     goes on with the run in `out`. Without `onnx` the bundle has no ONNX file. Ctrl-C ends the training after the step
-    or within the validation at hand, with everything saved. Started by `torchrun`, the processes train together: each
-    takes batches of its own, and the first one writes and speaks.
-    Raises `UserError` and `UsageError`.
+    or validation at hand, with everything saved. Started by `torchrun`, the processes train together: each takes
+    batches of its own, and the first one writes and speaks. Raises `UserError` and `UsageError`.
     """
     world = World.of_environment()
     watch = watch if watch and world.writes else Watch()
@@ -87,9 +86,8 @@ def fit(
     if init is not None and bundle is not None:
         split = replace(split.after(init), init=origin(init, bundle))
         if same := split.perhaps_known():
-            watch.said(
-                f"{len(same)} of those held out have IDs of people who trained --init: the same people flatter it"
-            )
+            known = f"{len(same)} of those held out have IDs of people who trained --init"
+            watch.said(f"{known}: the same people flatter it")
         if set(bundle.recipe.metadata.inputs) - set(recipe.metadata.inputs):
             watch.said("metadata.inputs: what the model of --init has learned of metadata is left out")
     run = Run(out, recipe, split, writes=world.writes)
@@ -108,8 +106,7 @@ def fit(
         watch.said(_summary(recipe, run.split, count_parameters(network), grows=grows))
         collect_garbage()  # workers inherit nothing of an earlier training, whose loader complains if it dies in them
         try:
-            learned = bundle is not None
-            return _learn(network, run, world, watch, resume=resume, learned=learned, grows=grows, onnx=onnx)
+            return _learn(network, run, world, watch, resume=resume, learned=bundle is not None, grows=grows, onnx=onnx)
         finally:
             run.tidy()
 
