@@ -197,7 +197,7 @@ def validate(
     Where the recipe has metadata it is given (N, 2 inputs) and (N, 2 targets) as well.
 
     Of several processes each scores the batches that its loader has, and all of them get all scores, in order. `seen`
-    is told of how many of its pictures a process has seen how many so far.
+    is told how many pictures this process has done, and of how many.
     """
     numbers = [number for numbers in batches.batch_sampler or [] for number in numbers]
     scores = _validate(forward, batches, threshold, lambda done: seen(done, len(numbers)))
